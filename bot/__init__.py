@@ -1,0 +1,1 @@
+"""The application: doors, a book of commands, a voice, pages."""

@@ -1,0 +1,251 @@
+"""The `tsunagi` command. Errors are one sentence on stderr: exit 2 for bad usage, 1 for a failed check; never a traceback."""
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bot.settings import NoSecretKey, Settings
+
+
+class Sentence(Exception):
+    """What an operator should read; `code` is the exit status."""
+
+    def __init__(self, text: str, code: int = 1) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit."""
+    args = _parser().parse_args(argv)
+    if not hasattr(args, "run"):
+        _parser().print_help()
+        sys.exit(2)
+    try:
+        sys.exit(args.run(args, Settings()) or 0)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)
+    except Sentence as told:
+        _fail(str(told), told.code)
+    except Exception as error:
+        if (worded := _worded(error)) is None:
+            raise
+        _fail(worded, 1)
+
+
+def _fail(text: str, code: int) -> None:
+    print(text, file=sys.stderr)
+    sys.exit(code)
+
+
+def _worded(error: Exception) -> str | None:
+    """The sentence of an error that a user can do something about; None: a defect, which shows its traceback."""
+    from pydantic import ValidationError
+
+    from bot.console import NotSignedIn
+    from bot.operate import NobodyNamed, NoSuchNumber
+    from bot.town import TownMistake
+    from bot.towns import NoTown
+    from bot.turn import NoSuchSpan, NotADemo
+    from storage import seal, store
+    from storage.people import StillLeads
+
+    known = (
+        store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake, NoTown, NotADemo,
+        NoSuchSpan, NoSecretKey, StillLeads, seal.BadKeyFile, NotSignedIn, NobodyNamed, NoSuchNumber,
+    )  # fmt: skip
+    if isinstance(error, known):
+        return str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        return f"TSUNAGI_{name}: {first['msg']}"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+    return None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="tsunagi", description="つなぎ: referral and handoff for 重層的支援体制整備事業")
+    commands = parser.add_subparsers(metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace, Settings], int | None], help_: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help_, description=help_)
+        made.set_defaults(run=run)
+        return made
+
+    demo = add("demo", _demo, "grow the sample town if it is not there, and serve it")
+    demo.add_argument("--fresh", action="store_true", help="start over")
+    demo.add_argument("--grow-only", action="store_true", help="grow it and stop")
+    add("serve", _serve, "serve web chat and pages, with the loops")
+    work = add("work", _work, "the loops only: run as many as you like against one PostgreSQL")
+    work.add_argument("--once", action="store_true", help="ring and send all that is due, then exit")
+    migrate = add("migrate", _migrate, "bring the database to this version")
+    migrate.add_argument("--demo", action="store_true", help="mark a new database as a demonstration")
+    migrate.add_argument("--at", help="where a demonstration's clock starts, e.g. 2026-06-01T09:00")
+    add("check", _check, "settings load, database at head, town there")
+    town = add("town", _town, "load or show the town file")
+    town.add_argument("what", choices=("load", "show"))
+    town.add_argument("file", nargs="?", type=Path)
+    town.add_argument("--apply", action="store_true", help="write it; without this a dry run")
+    town.add_argument("--defaults", action="store_true", help="show what holds where the file is silent")
+    invite = add("invite", _invite, "a one-time code for a person")
+    invite.add_argument("staff")
+    invite.add_argument("--paper", action="store_true", help="an 招待状 with a QR code, fourteen days")
+    for name, run, help_ in (("chat", _chat, "talk on the console"), ("say", _say, "say one thing and read what came back")):
+        made = add(name, run, help_)
+        made.add_argument("--as", dest="staff", required=True, metavar="STAFF")
+        made.add_argument("--format", choices=("text", "json"), default="text")
+        if name == "say":
+            made.add_argument("words", nargs="*")
+    clock = add("clock", _clock, "show or turn a demonstration's clock")
+    clock.add_argument("what", nargs="?", choices=("advance",))
+    clock.add_argument("span", nargs="?")
+    clock.add_argument("--asleep", action="store_true", help="jump, as after downtime")
+    graph = add("graph", _graph, "the three graphs")
+    graph.add_argument("--format", choices=("json", "mermaid"), default="json")
+    journal = add("journal", _journal, "a case's journal")
+    journal.add_argument("case")
+    journal.add_argument("--format", choices=("jsonl",), default="jsonl")
+    add("verify", _verify, "check hash chains and promises; exit 1 on a breach")
+    retry = add("retry", _retry, "try a parked event or a stuck letter again")
+    retry.add_argument("id", type=int)
+    bench = add("bench", _bench, "measure, engine and reference in the same run")
+    bench.add_argument("--name", action="append")
+    bench.add_argument("--format", choices=("text", "json"), default="text")
+    bench.add_argument("--quick", action="store_true", help="small figures, to see that it runs")
+    return parser
+
+
+# -- each command: import what it needs, do one thing
+
+
+def _demo(args: argparse.Namespace, settings: Settings) -> int | None:
+    from bot.demo.grow import grow_if_missing
+    from bot.serve import serve
+
+    settings = grow_if_missing(settings, fresh=args.fresh)
+    return None if args.grow_only else serve(settings)
+
+
+def _serve(args: argparse.Namespace, settings: Settings) -> int | None:
+    from bot.serve import serve
+
+    return serve(settings)
+
+
+def _work(args: argparse.Namespace, settings: Settings) -> int | None:
+    from bot import app as composition
+    from storage.migrate import check
+
+    check(settings.database_url)
+
+    async def run() -> None:
+        app = composition.make(settings)
+        try:
+            if args.once:
+                await app.turner.settle()
+            else:
+                await composition.work(app)
+        finally:
+            await app.close()
+
+    asyncio.run(run())
+    return None
+
+
+def _migrate(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.operate import migrate
+
+    print(migrate(settings, demo=args.demo, at=args.at))
+
+
+def _check(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.operate import check
+
+    for line in check(settings):
+        print(line)
+
+
+def _town(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.operate import town_load, town_show
+
+    if args.what == "show":
+        print(town_show(settings, defaults=args.defaults))
+        return
+    if args.file is None:
+        raise Sentence("Name the town file: tsunagi town load FILE [--apply]", 2)
+    for line in town_load(settings, args.file, apply=args.apply):
+        print(line)
+
+
+def _invite(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.operate import invite
+
+    print(invite(settings, args.staff, paper=args.paper))
+
+
+def _say(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.console import say
+
+    print(say(settings, args.staff, " ".join(args.words), as_json=args.format == "json"))
+
+
+def _chat(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.console import chat
+
+    chat(settings, args.staff)
+
+
+def _clock(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.operate import clock_advance, clock_show
+
+    if args.what == "advance":
+        if not args.span:
+            raise Sentence("Say how far: tsunagi clock advance 2d3h", 2)
+        print(clock_advance(settings, args.span, asleep=args.asleep))
+    else:
+        print(clock_show(settings))
+
+
+def _graph(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.graph import as_json, as_mermaid
+
+    print(json.dumps(as_json(), ensure_ascii=False, indent=1) if args.format == "json" else as_mermaid())
+
+
+def _journal(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.operate import journal
+
+    for line in journal(settings, args.case):
+        print(json.dumps(line, ensure_ascii=False))
+
+
+def _verify(args: argparse.Namespace, settings: Settings) -> int:
+    from bot.operate import verify
+
+    sound, lines = verify(settings)
+    for line in lines:
+        print(line)
+    return 0 if sound else 1
+
+
+def _retry(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.operate import retry
+
+    print(retry(settings, args.id))
+
+
+def _bench(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.bench import bench
+
+    bench(settings, names=args.name, as_json=args.format == "json", quick=args.quick)
+
+
+if __name__ == "__main__":
+    main()

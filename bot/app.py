@@ -1,0 +1,114 @@
+"""The composition root: the only file that makes a store, an adapter, a clock or a scheduler."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from adapters.base import Adapter
+from adapters.webchat import WebChat
+from bot.clock import Clock
+from bot.deliver import Deliverer
+from bot.fresh import maker
+from bot.receive import Receiver
+from bot.remind import Reminder
+from bot.settings import Settings
+from bot.towns import Towns
+from bot.turn import Turner
+from storage import letters, timers
+from storage.seal import Keys
+from storage.store import Store
+
+log = logging.getLogger(__name__)
+
+BEAT = 1.0  #: seconds between looks when nothing wakes the loop sooner
+
+
+@dataclass(slots=True)
+class App:
+    """Everything one process works with."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    towns: Towns
+    fresh: Callable[[], int]
+    receiver: Receiver
+    reminder: Reminder
+    deliverer: Deliverer
+    turner: Turner
+    web: WebChat
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    beaten: dict[str, float] = field(default_factory=dict)  #: loop → monotonic second of its last turn
+
+    async def close(self) -> None:
+        await self.store.close()
+
+
+def make(
+    settings: Settings, *, clock: Clock | None = None, fresh: Callable[[], int] | None = None, adapters: dict[str, Adapter] | None = None
+) -> App:
+    """Wire the rooms together. Nothing is opened before the first transaction."""
+    settings.var.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.database_url, keys=Keys.at(settings.var / "key"))
+    clock = clock or Clock()
+    towns, fresh, web = Towns(), fresh or maker(), WebChat()
+    reminder = Reminder(store, clock, towns, fresh)
+    deliverer = Deliverer(store, clock, towns, {web.name: web, **(adapters or {})})
+    app = App(
+        settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh), reminder, deliverer,
+        Turner(store, clock, reminder, deliverer), web,
+    )  # fmt: skip
+    store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)
+    return app
+
+
+async def work(app: App) -> None:
+    """Ring and send whatever is due, until cancelled: woken by commits and by a beat a second.
+
+    On cancellation the letter in hand is finished first.
+    """
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(app.awake.set, "interval", seconds=BEAT, coalesce=True, max_instances=1, misfire_grace_time=None)
+    scheduler.start()
+    try:
+        while True:
+            await app.awake.wait()
+            app.awake.clear()
+            turn = asyncio.ensure_future(once(app))
+            try:
+                await asyncio.shield(turn)
+            except asyncio.CancelledError:
+                with suppress(Exception):
+                    await turn
+                raise
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+async def once(app: App) -> int:
+    """Do what is due now; answer how many timers rang. An error is logged and the next beat looks again."""
+    rung = 0
+    try:
+        timer_due, letter_due = await app.store.read(lambda tx: (timers.next_due(tx), letters.next_due(tx)))
+        now = await app.store.read(app.clock.now)
+        if timer_due and timer_due <= now:
+            rung = await app.reminder.ring_due()
+        if letter_due and letter_due <= now:
+            await app.deliverer.send_due()
+        app.beaten["work"] = asyncio.get_running_loop().time()
+    except Exception:
+        log.exception("a beat went wrong; the next one looks again")
+    return rung
+
+
+def loop_age(app: App) -> timedelta | None:
+    """How long ago the loop last turned; None before its first turn."""
+    last = app.beaten.get("work")
+    return None if last is None else timedelta(seconds=asyncio.get_running_loop().time() - last)
+
+

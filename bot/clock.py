@@ -1,0 +1,38 @@
+"""The one place that reads the clock. A demonstration's clock is a row: town time then was real time then."""
+
+from datetime import UTC, datetime, timedelta
+
+from storage import people
+from storage.store import Tx
+
+
+def real() -> datetime:
+    """Now, on this machine."""
+    return datetime.now(UTC)
+
+
+class Clock:
+    """Tells the town's time: the real one, or a demonstration's, which runs at real pace between turns.
+
+    A frozen clock (tests, growing the sample town) stands still until it is turned.
+    """
+
+    def __init__(self, frozen: datetime | None = None) -> None:
+        self.frozen = frozen
+        self._offset = timedelta()
+        self._demo: bool | None = None  #: unknown until the row has been looked for
+
+    def now(self, tx: Tx | None = None) -> datetime:
+        """Town time; with a transaction a demonstration's row is read, so that all processes agree."""
+        if self.frozen is not None:
+            return self.frozen
+        if tx is not None and self._demo is not False:
+            row = people.demo_clock(tx)
+            # A database becomes a demonstration when it is made, never later: a real one is asked once.
+            self._demo = row is not None
+            self._offset = row.town_at - row.real_at if row else timedelta()
+        return real() + self._offset
+
+    def forget(self) -> None:
+        """Look for the row again."""
+        self._demo = None

@@ -1,0 +1,152 @@
+"""Words that move a case along its path, close it, or are the coordinator's alone."""
+
+from bot.ask import Ask, Reply
+from bot.commands.book import command
+from bot.commands.lists import candidates_reply
+from bot.commands.offers import agency_and_person
+from bot.words import add_months, at_local
+from workflow import facts, stage
+from workflow import handoff as decisions
+from workflow import refusals as no
+from workflow.outcome import Outcome
+from workflow.people import LEAD
+
+STAGES = {
+    "受付": "intake", "ほぐし": "untangling", "ほぐす": "untangling", "役割分担": "role_division", "分担": "role_division",
+    "支援": "support", "見守り": "watching", "みまもり": "watching",
+}  # fmt: skip
+FORWARD = {"intake": "untangling", "untangling": "role_division", "role_division": "support", "support": "watching"}
+
+
+@command(
+    "移す 番号 段階", "lead", also="写す 移る 移します うつす 進む 進める 進めます すすむ すすめる 次の段階へ move",
+    events="case.reintake case.untangle case.divide case.support case.watch case.resume", preview=True,
+)  # fmt: skip
+def move(ask: Ask) -> Outcome:
+    """Take the case to another stage; a fact that is missing is named, with the words that supply it."""
+    case = ask.case()
+    labels = {v: k for k, v in ask.town.stages.items()}
+    named = next((s for t in ask.tokens if (s := STAGES.get(t.removesuffix("へ").removesuffix("に")) or labels.get(t))), None)
+    if named is None and any(w in ask.words.text for w in ("進", "すすむ")):
+        named = FORWARD.get(case.stage)
+    if named is None:
+        reachable = [s for s in dict.fromkeys(STAGES.values()) if s != case.stage]
+        label = {s: next(w for w, code in STAGES.items() if code == s) for s in reachable}
+        raise no.NoSuchStage(number=case.number, choices=tuple((label[s], f"移す {case.number} {label[s]}") for s in reachable))
+    reason = next((t for t in ask.tokens if t.removesuffix("へ").removesuffix("に") not in STAGES), "")
+    return stage.move(case, named, ask.act(), reason=_coded(reason))
+
+
+#: Why a case goes back to 受付: a code, because a journal holds no sentences.
+BACK = {"別世帯": "other_household", "受け直し": "retake", "窓口ちがい": "wrong_desk", "その他": "other"}
+
+
+def _coded(text: str) -> str:
+    return BACK.get(text, "other" if text else "")
+
+
+@command("中断 番号 日", "lead", also="ちゅうだん 休止 suspend", events="case.suspend", preview=True, undo="提案取下げ {number}")
+def suspend(ask: Ask) -> Outcome:
+    """Propose to suspend, with a day to look again (a month, at most three); a second person approves."""
+    case = ask.case()
+    recheck = ask.day(required=False) or at_local(add_months(ask.today, 1), (9, 0), ask.town.tz)
+    return stage.propose_suspension(case, recheck, ask.act())
+
+
+@command("再開 番号", "holder", also="再会 さいかい 再開します resume", events="case.resume handoff.resume")
+def resume(ask: Ask) -> Outcome:
+    """Go on: a suspended case with its roles, or one role that was resting."""
+    named = ask.named_case()
+    if named is not None and named.stage == "suspended" and ask.words.ordinal is None:
+        return stage.move(ask.allowed(named), named.left or "intake", ask.act())
+    case, handoff = ask.pick("resume")
+    return decisions.resume(case, handoff, ask.act())
+
+
+@command("逝去 番号", "lead", also="ご逝去 せいきょ 亡くなった 亡くなりました なくなりました record_death", inside=True, preview=True)
+def death(ask: Ask) -> Outcome:
+    """Every wait and unsent letter ends at once; only the closing's approval remains."""
+    return stage.record_death(ask.case(), ask.act())
+
+
+@command(
+    "終結 番号 理由", "lead", also="集結 終決 しゅうけつ いったん区切り close", events="case.propose_closing case.close_at_once",
+    preview=True, undo="提案取下げ {number}",
+)  # fmt: skip
+def close(ask: Ask) -> Outcome:
+    """Propose the closing; after the notice a second person approves. Information only, mistake and duplicate close at once."""
+    case = ask.case()
+    if not ask.tokens:
+        raise no.WordsMissing(
+            what="closings", number=case.number,
+            choices=tuple((c.label, f"終結 {case.number} {c.label}") for c in ask.town.closings.values() if c.code != "deceased"),
+        )  # fmt: skip
+    reason = ask.code(ask.tokens[0], ask.town.closings).code
+    procedure = any(w in ask.rest for w in ("手順済", "手順済み", "手順を終えた"))
+    return stage.propose_closing(case, reason, ask.act(), procedure=procedure)
+
+
+@command("提案取下げ 番号", "lead", also="提案取り下げ 終結取下げ withdraw_proposal", listed=False)
+def withdraw_proposal(ask: Ask) -> Outcome:
+    """Take back a closing or a suspension that waits for its second person."""
+    return stage.withdraw_proposal(ask.case(), ask.act())
+
+
+@command("承認 番号", "coordinator", also="証人 商人 しょうにん 承認します approve", events="case.suspend case.close", preview=True)
+def approve(ask: Ask) -> Outcome:
+    """The second person's yes to a closing or a suspension."""
+    case = ask.only_case(lambda c: c.proposal is not None, ask.waiting_for("approval"))
+    return stage.approve(case, ask.act())
+
+
+@command("気がかり 番号", "team", also="きがかり 気掛かり concern")
+def concern(ask: Ask) -> Outcome:
+    """Something does not feel right: stops a closing during its notice; otherwise the lead looks today."""
+    case = ask.case()
+    if case.proposal and case.proposal.kind == "close" and not case.deceased:
+        return stage.object_(case, ask.act())
+    return facts.request(case, "concern", ask.act())
+
+
+# -- the coordinator
+
+
+@command("担当替え 番号 機関/担当 理由", "coordinator", also="担当変え 担当がえ 担当換え 担当替 たんとうがえ reassign", events="handoff.offer", preview=True, undo="取下げ {number}#{n}")
+def reassign(ask: Ask) -> Outcome | Reply:
+    """Offer a case's lead to another agency; the present lead keeps it until acceptance."""
+    case = ask.case()
+    duty = ask.town.duties[LEAD]
+    if not ask.tokens:
+        return candidates_reply(ask, case, duty)
+    agency, person = agency_and_person(ask, ask.tokens[0])
+    return decisions.offer(case, duty, [agency], ask.act(), to_staff=person)
+
+
+@command("仮担当 番号", "coordinator", also="かりたんとう interim", preview=True)
+def interim(ask: Ask) -> Outcome:
+    """The coordinating body takes the lead at once, visibly, for at most ten business days."""
+    return facts.interim(ask.case(), ask.act())
+
+
+@command("期限延長 番号 日", "coordinator", also="延長 きげんえんちょう extend", preview=False)
+def extend(ask: Ask) -> Outcome:
+    """Give the nearest wait a later day, at most twice."""
+    case = ask.case()
+    until = ask.day()
+    if until is None:
+        raise no.NoSuchDay(text=ask.rest)
+    return facts.extend(case, until, ask.act())
+
+
+@command("区切り 番号", "coordinator", also="くぎり end_coordination", preview=True)
+def end_coordination(ask: Ask) -> Outcome:
+    """多機関協働 ends its part; case, lead and roles go on."""
+    return facts.end_coordination(ask.case(), ask.act())
+
+
+@command("会議 番号 支援｜重層 日時", "coordinator", also="かいぎ conference", preview=True)
+def conference(ask: Ask) -> Outcome:
+    """Plan a conference; 支援 asks the city to convene it."""
+    case = ask.case()
+    kind = "support" if "支援" in ask.rest else "layered"
+    return facts.conference(case, kind, ask.day(required=False), ask.act())

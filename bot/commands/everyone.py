@@ -1,0 +1,265 @@
+"""Words that everyone has: danger, talk, the day's questions, lists, help, absence."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from adapters.base import Choice, Message
+from bot import sign
+from bot.ask import Ask, Reply
+from bot.commands.book import BOOK, command, shelves
+from bot.commands.lists import MOST_ROWS, open_questions, wait_rows
+from bot.words import at_local, find_day
+from storage import cases, people, waits
+from workflow import call, facts
+from workflow import refusals as no
+from workflow.ladder import Urgency
+from workflow.outcome import Notice, Outcome, Reader
+from workflow.people import Absence, Role, Staff
+
+
+@command("緊急 番号", "everyone", also="きんきゅう 至急 しきゅう 助けて たすけて 緊急です emergency")
+def emergency(ask: Ask) -> Outcome | Reply:
+    """Danger: the numbers at once. With a case number it also makes that case EMERGENCY."""
+    named = ask.named_case()
+    if named is not None and ask.speaker.code:
+        return facts.set_urgency(ask.allowed(named), Urgency.EMERGENCY, ask.act())
+    return danger_reply(ask)
+
+
+def danger_reply(ask: Ask) -> Reply:
+    """The numbers to dial, and a roster wait that rings until a human has reached somebody. The bot never claims it has."""
+    act = ask.act()
+    wait, readers = call.raise_call("danger", act, ask.speaker.code)
+    notice = Notice(
+        "danger", tuple(Reader("staff", r) for r in readers), wait=wait.id, data={"person": ask.speaker.code}, urgent=True, must=True
+    )
+    return Reply(danger_message(ask, wait.id), notices=(notice,), calls=(wait,))
+
+
+def danger_message(ask: Ask, wait: int | None) -> Message:
+    voice, act = ask.voice, ask.act()
+    shown = call.numbers(act, on_duty=not call.by_day(act))
+    first = shown[0] if shown else ("", "")
+    text = voice.say("danger.numbers", label=first[0], number=first[1])
+    choices = (
+        (Choice(voice.say("button.reached"), "電話した", "primary"), Choice(voice.say("button.not_reached"), "電話出ない")) if wait else ()
+    )
+    return Message(text, voice.say("danger.title"), tuple(shown), choices)
+
+
+@command("電話した", "everyone", also="電話した・つながった 電話しました reached", listed=False)
+def reached(ask: Ask) -> Reply:
+    """A human has reached somebody: the roster falls silent."""
+    found = waits.loose(ask.tx)
+    if not found:
+        raise no.NothingToAnswer()
+    for wait in found:
+        waits.change(ask.tx, wait, replace(wait, closed_at=ask.now, why="reached", next_at=None), ask.now)
+    readers = tuple(Reader("staff", p) for p in dict.fromkeys(p for w in found for p in (*w.told, w.subject)) if p != ask.speaker.code and p in ask.town.staff)
+    return ask.told("did.reached", notices=(Notice("reached", readers, data={"person": ask.speaker.code}, urgent=True),))
+
+
+@command("電話出ない", "everyone", also="電話した・出ない 出ない not_reached", listed=False)
+def not_reached(ask: Ask) -> Reply:
+    """Nobody answered: the next row of the roster at once."""
+    found = waits.loose(ask.tx)
+    if not found:
+        raise no.NothingToAnswer()
+    notices, calls = [], []
+    for wait in found:
+        rung, readers = call.ring_call(wait, ask.act())
+        calls.append(rung)
+        to = tuple(Reader("staff", p) for p in readers)
+        notices.append(Notice("danger", to, wait=wait.id, data={"person": wait.subject}, urgent=True, must=True))
+    reply = Reply(danger_message(ask, found[0].id), notices=tuple(notices), calls=tuple(calls))
+    return reply
+
+
+@command("相談 番号", "everyone", also="そうだん 相談したい 調整役に相談する talk")
+def talk(ask: Ask) -> Outcome | Reply:
+    """Please talk to me today."""
+    return _wanted(ask, "talk")
+
+
+@command("電話 番号", "everyone", also="でんわ 電話がほしい 電話ください phone call_me")
+def phone(ask: Ask) -> Outcome | Reply:
+    """Call me back."""
+    return _wanted(ask, "phone")
+
+
+def _wanted(ask: Ask, kind: str) -> Outcome | Reply:
+    named = ask.named_case()
+    if named is not None:
+        case = ask.allowed(named)
+        handoff = case.handoff(ask.words.ordinal) if ask.words.ordinal else None
+        return facts.request(case, kind, ask.act(), handoff=handoff)
+    wait, readers = call.raise_call(kind, ask.act(), ask.speaker.code)
+    notice = Notice(f"{kind}_wanted", tuple(Reader("staff", r) for r in readers), wait=wait.id, data={"person": ask.speaker.code})
+    return ask.told(f"did.{kind}", notices=(notice,), calls=(wait,))
+
+
+@command("ヘルプ", "everyone", also="へるぷ 使い方 つかいかた help ?")
+def help_(ask: Ask) -> Reply:
+    """The words this person may say."""
+    voice = ask.voice
+    mine = visible(ask)
+    facts_ = []
+    for shelf in shelves({n: c for n, c in BOOK.items() if n in mine}):
+        facts_.append((voice.label("who", shelf.title), "・".join(c.word for c in shelf.commands)))
+    choices = tuple(Choice(w, w) for w in ("今日", "つぎへ", "一覧"))
+    return Reply(Message(voice.say("help.text"), voice.say("help.title"), tuple(facts_), choices))
+
+
+def visible(ask: Ask) -> set[str]:
+    """Which words this person sees: volunteers fewer, coordinators every word of lead and holder."""
+    speaker = ask.speaker
+    if speaker.volunteer:
+        return {"help", "today", "next", "list_", "emergency", "talk", "phone", "undo", "accept", "decline", "calm", "worry", "not_met", "seen", "rest"}
+    who = {"everyone", "asked", "holder", "sender", "team", "lead", "staff"}
+    if speaker.has(Role.HEAD):
+        who.add("head")
+    if speaker.has(Role.COORDINATOR):
+        who |= {"coordinator", "head"}
+    if speaker.has(Role.OFFICIAL):
+        who.add("official")
+    return {n for n, c in BOOK.items() if c.who in who}
+
+
+@command("登録 合言葉", "everyone", also="とうろく register")
+def register(ask: Ask) -> Reply:
+    """Link this account with the one-time word of an invitation."""
+    staff = sign.redeem(ask.tx, ask.tokens[0] if ask.tokens else "", ask.now)
+    if staff is None:
+        raise no.BadInvite()
+    people.link(ask.tx, ask.surface, ask.account, staff, ask.now)
+    return ask.told("did.register", person=ask.voice.person(staff))
+
+
+@command("今日", "everyone", also="きょう 本日 today")
+def today(ask: Ask) -> Reply:
+    """What is this person's turn today, and what they are waiting for."""
+    questions = open_questions(ask)
+    voice = ask.voice
+    if not questions:
+        coming = min((w.due_at for c in ask.mine() for w in c.waits), default=None)
+        text = voice.say("today.none_next", day=voice.day(coming)) if coming else voice.say("today.none")
+        return Reply(Message(text))
+    text = voice.say("today.text", count=len(questions))
+    return Reply(Message(text, voice.title_day(ask.now), wait_rows(ask, questions), (Choice("つぎへ", "つぎへ", "primary"),)))
+
+
+@command("つぎへ", "everyone", also="次へ 次 つぎ next")
+def next_(ask: Ask) -> Reply:
+    """The day's open questions, one after another."""
+    questions = open_questions(ask)
+    if not questions:
+        return Reply(Message(ask.voice.say("today.none")))
+    case, wait = questions[0]
+    return Reply(ask.card_of(case, wait, left=len(questions) - 1), case.number)
+
+
+@command("一覧", "everyone", also="いちらん 一覧から選ぶ list")
+def list_(ask: Ask) -> Reply:
+    """The cases of this person: led, held, sent or asked."""
+    rows = ask.rows()
+    voice = ask.voice
+    if not rows:
+        return Reply(Message(voice.say("list.none")))
+    facts_ = tuple(
+        (f"{r.number} {ask.mark(r.id)}".strip(), f"{voice.label('stage', r.stage)} {voice.label('urgency', r.urgency)}".strip())
+        for r in rows[:MOST_ROWS]
+    )
+    choices = tuple(Choice(f"{r.number} {ask.mark(r.id)}".strip(), r.number) for r in rows[:5])
+    text = voice.say("list.text", count=len(rows))
+    return Reply(Message(text, voice.say("list.title"), facts_, choices))
+
+
+@command("番号", "everyone", also="みる 見る show", listed=True)
+def show(ask: Ask) -> Reply:
+    """A case at a glance: who holds it, until when, and what happens otherwise."""
+    case = ask.case()
+    return Reply(ask.summary(case), case.number)
+
+
+@command("要対応", "coordinator", also="滞留 ようたいおう たいりゅう stuck")
+def stuck(ask: Ask) -> Reply:
+    """What waits for the coordinator: unanswered, twice declined, past due."""
+    if not ask.speaker.has(Role.COORDINATOR, Role.OFFICIAL):
+        raise no.CoordinatorsOnly()
+    voice = ask.voice
+    found = cases.exceptions(ask.tx, ask.now)
+    rows = [*found.unanswered, *found.refused_twice, *found.overdue, *found.queue]
+    if not rows:
+        return Reply(Message(voice.say("stuck.none")))
+    facts_ = tuple((r.case.number, voice.label("wait", r.wait.kind)) for r in rows[:MOST_ROWS])
+    choices = tuple(Choice(n, n) for n in dict.fromkeys(r.case.number for r in rows))[:5]
+    return Reply(Message(voice.say("stuck.text", count=len(rows)), voice.say("stuck.title"), facts_, choices))
+
+
+@command("持ち件数", "head", also="負荷 もちけんすう ふか load")
+def load(ask: Ask) -> Reply:
+    """Leads and roles by agency; a hint, never a ranking of people."""
+    if not ask.speaker.has(Role.HEAD, Role.COORDINATOR, Role.OFFICIAL):
+        raise no.HeadsOnly()
+    voice = ask.voice
+    everything = ask.speaker.has(Role.COORDINATOR, Role.OFFICIAL)
+    loads = cases.loads(ask.tx, ask.now)
+    shown = [a for a in ask.town.agencies.values() if everything or a.code in ask.speaker.agencies]
+    facts_ = tuple((a.name, voice.say("load.line", leads=loads.leads.get(a.code, 0), roles=loads.roles.get(a.code, 0))) for a in shown)
+    return Reply(Message(voice.say("load.text"), voice.say("load.title"), facts_))
+
+
+@command("不在 誰 から まで 代理", "everyone", also="ふざい absent away")
+def absence(ask: Ask) -> Reply:
+    """Away from a day to a day; the deputy answers meanwhile. Others' absence: head or coordinator."""
+    tokens = [t for t in ask.tokens]
+    days = [(t, d) for t in tokens if (d := find_day(t.replace("から", "").replace("まで", ""), ask.today))]
+    named = [t for t in tokens if t not in {t for t, _ in days}]
+    people_ = [p for t in named if (p := _person_or_none(ask, t))]
+    who = ask.speaker
+    if people_ and (len(people_) == 2 or not _deputy_only(ask, named)):
+        who = people_.pop(0)
+    if who.code != ask.speaker.code and not (ask.speaker.has(Role.COORDINATOR) or any(ask.speaker.heads(a) for a in who.agencies)):
+        raise no.HeadsOnly()
+    if not days:
+        raise no.NoSuchDay(text=ask.rest)
+    start, end = days[0][1], days[-1][1]
+    if end < start or end > ask.today + timedelta(days=400):
+        raise no.NoSuchDay(text=ask.rest)
+    deputy = people_[0].code if people_ else who.deputy
+    if who.has(Role.COORDINATOR) and not deputy:
+        raise no.AbsentNeedsDeputy(person=who.code)
+    midnight = (0, 0)
+    away = Absence(who.code, at_local(start, midnight, ask.town.tz), at_local(end + timedelta(days=1), midnight, ask.town.tz), deputy)
+    people.add_absence(ask.tx, away, ask.speaker.code, ask.now)
+    data = {"person": who.code, "start": start.isoformat(), "end": end.isoformat()}
+    notices = tuple(Notice("absence", (Reader("staff", c),), data=data, soft=True) for c in {deputy, who.code} - {None, ask.speaker.code} if c)
+    return ask.told("did.absence", notices=notices, person=ask.voice.person(who.code), start=ask.voice.day(away.start),
+                    end=ask.voice.day(away.end - timedelta(minutes=1)), deputy=ask.voice.person(deputy) if deputy else "－")  # fmt: skip
+
+
+def _deputy_only(ask: Ask, named: list[str]) -> bool:
+    return any(t.startswith("代理") for t in named) or not (ask.speaker.has(Role.HEAD, Role.COORDINATOR))
+
+
+def _person_or_none(ask: Ask, text: str) -> Staff | None:
+    try:
+        return ask.person(text.removeprefix("代理").removesuffix("から"))
+    except no.Refusal:
+        return None
+
+
+@command("休み", "everyone", also="お休み やすみ おやすみ 休みます rest", listed=True)
+def rest(ask: Ask) -> Reply:
+    """A volunteer rests, any time, without a reason; whoever leads is told."""
+    start = find_day(ask.rest, ask.today) or ask.today
+    end = start + timedelta(days=6)
+    midnight = (0, 0)
+    away = Absence(ask.speaker.code, at_local(start, midnight, ask.town.tz), at_local(end + timedelta(days=1), midnight, ask.town.tz), ask.speaker.deputy)
+    if ask.speaker.has(Role.COORDINATOR) and not away.deputy:
+        raise no.AbsentNeedsDeputy(person=ask.speaker.code)
+    people.add_absence(ask.tx, away, ask.speaker.code, ask.now)
+    leads = {c.lead for c in ask.mine() if c.lead and c.lead != ask.speaker.code}
+    data = {"person": ask.speaker.code, "start": start.isoformat(), "end": end.isoformat()}
+    notices = (Notice("absence", tuple(Reader("staff", p) for p in sorted(leads)), data=data, soft=True),) if leads else ()
+    return ask.told("did.rest", notices=notices, end=ask.voice.day(away.end - timedelta(minutes=1)))

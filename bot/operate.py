@@ -1,0 +1,222 @@
+"""What an operator does from the command line: migrate, check, town, invite, clock, journal, verify, retry."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import segno
+
+from bot import sign, town, turn
+from bot.app import App, make
+from bot.audit import breaches
+from bot.clock import real
+from bot.settings import Settings
+from storage import cases, letters, people
+from storage import journal as chain
+from storage.migrate import check as check_version
+from storage.migrate import upgrade
+from storage.store import Tx
+from workflow import number as numbers
+from workflow.people import Town
+
+T = TypeVar("T")
+
+
+
+def run(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
+    """Make the app, do one thing, close it."""
+
+    async def whole() -> T:
+        app = make(settings)
+        try:
+            return await work(app)
+        finally:
+            await app.close()
+
+    return asyncio.run(whole())
+
+
+def migrate(settings: Settings, *, demo: bool = False, at: str | None = None) -> str:
+    """Bring the database up to date; with `demo` mark a new one as a demonstration whose clock starts at `at`."""
+    settings.var.mkdir(parents=True, exist_ok=True)
+    version = upgrade(settings.database_url)
+    if demo or at:
+        run(settings, lambda app: app.store.transact(lambda tx: people.mark_demo(tx, _moment(at), real())))
+    return f"The database is at version {version}{', a demonstration' if demo else ''}."
+
+
+def _moment(text: str | None) -> datetime:
+    from zoneinfo import ZoneInfo
+
+    if text is None:
+        return real()
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise turn.NoSuchSpan from None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo("Asia/Tokyo"))
+
+
+def check(settings: Settings) -> Iterator[str]:
+    """Say line by line what is in order; the first thing that is not rises as a sentence."""
+    check_version(settings.database_url)
+    yield f"database: at head ({settings.database_url.split('@')[-1]})"
+    found: Town = run(settings, lambda app: app.store.read(app.towns.of))
+    yield f"town: {found.name}, {len(found.agencies)} agencies, {len(found.staff)} people, final owner {found.final_owner}"
+    settings.secret()
+    yield "platforms: web chat and console (built in)"
+
+
+def town_load(settings: Settings, file: Path, *, apply: bool) -> Iterator[str]:
+    """Read a town file; say what would change; write it when told to."""
+    today = real().date()
+    new = town.read(file.read_text(encoding="utf-8"), where=file.name, years=town.years_around(today))
+    check_version(settings.database_url)
+    old = run(settings, lambda app: app.store.read(people.town_doc))
+    lines = town.diff(old[0] if old else None, new)
+    yield from lines or ["変更はありません。"]
+    if apply:
+        put_town(settings, new)
+        yield "反映しました。"
+    elif lines:
+        yield "まだ反映していません。反映するには --apply を付けてください。"
+
+
+def put_town(settings: Settings, doc: town.Doc) -> None:
+    run(settings, lambda app: app.store.transact(lambda tx: keep_town(tx, doc)))
+
+
+def keep_town(tx: Tx, doc: town.Doc) -> None:
+    """Write a judged document as the town."""
+    built = town.build(doc, version=0)
+    people.put_town(
+        tx, doc, built.agencies.values(), built.staff.values(), built.final_owner, code=built.code, name=built.name
+    )
+
+
+def town_show(settings: Settings, *, defaults: bool) -> str:
+    if defaults:
+        return town.defaults()
+    found = run(settings, lambda app: app.store.read(people.town_doc))
+    return town.show(found[0]) if found else "町の設定はまだありません。"
+
+
+def person(built: Town, text: str) -> str:
+    """A staff code by code or name. Raises KeyError-like sentence when nobody or several fit."""
+    fitting = [s.code for s in built.staff.values() if text in (s.code, s.name)] or [
+        s.code for s in built.staff.values() if text and text in s.name
+    ]
+    if len(fitting) != 1:
+        raise NobodyNamed(text)
+    return fitting[0]
+
+
+class NobodyNamed(Exception):
+    """There is nobody (or more than one) of that name in the town."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"「{text}」さんは町の設定に見つかりません(または複数います)。tsunagi town show でコードをご確認ください。")
+
+
+def invite(settings: Settings, who: str, *, paper: bool) -> str:
+    """Make a one-time code; on paper with a QR code that opens the sign-in page."""
+
+    async def made(app: App) -> tuple[str, Town, str]:
+        def work(tx: Tx) -> tuple[str, Town, str]:
+            built = app.towns.of(tx)
+            staff = person(built, who)
+            return sign.invite(tx, staff, "paper" if paper else "code", "operator", app.clock.now(tx)), built, staff
+
+        return await app.store.transact(work)
+
+    code, built, staff = run(settings, made)
+    if not paper:
+        return f"{built.staff[staff].name}さんの合言葉: {code} (10分間、1回だけ使えます) {settings.address}/signin"
+    link = f"{settings.address}/signin?code={code}"
+    from io import StringIO
+
+    drawn = StringIO()
+    segno.make(link, micro=False).terminal(drawn, compact=True)
+    return f"{built.name} 招待状\n{built.staff[staff].name} さま\n合言葉 {code} (14日間、1回だけ)\n{link}\n{drawn.getvalue()}"
+
+
+def clock_show(settings: Settings) -> str:
+    async def now(app: App) -> str:
+        moment, built = await app.store.read(lambda tx: (app.clock.now(tx), app.towns.of(tx)))
+        return moment.astimezone(built.tz).isoformat(timespec="seconds")
+
+    return run(settings, now)
+
+
+def clock_advance(settings: Settings, span: str, *, asleep: bool) -> str:
+    """Turn a demonstration's clock, ringing and delivering every due instant in order; `asleep` jumps."""
+
+    async def turned(app: App) -> str:
+        now, built = await app.store.read(lambda tx: (app.clock.now(tx), app.towns.of(tx)))
+        moment = turn.until(span, now, built)
+        rung = await (app.turner.jump(moment) if asleep else app.turner.to(moment))
+        after = await app.turner.now()
+        return f"{after.astimezone(built.tz).isoformat(timespec='seconds')} ({rung} rung)"
+
+    return run(settings, turned)
+
+
+class NoSuchNumber(Exception):
+    """There is no case of that number."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f"{text} という番号の相談は見つかりませんでした。")
+
+
+def journal(settings: Settings, text: str) -> list[dict[str, object]]:
+    """A case's journal, oldest first, as contracts.md promises it."""
+    found = numbers.find(text)
+    number = found[0] if found else text
+
+    def read(tx: Tx) -> list[dict[str, object]]:
+        case = cases.load(tx, number, lock=False)
+        if case is None:
+            raise NoSuchNumber(text)
+        return [
+            {
+                "seq": line.seq, "at": line.at.isoformat(), "case": number, "kind": line.kind, "actor": line.actor,
+                "surface": line.surface, "from": line.source, "to": line.dest, "data": line.data, "prev": line.prev,
+                "hash": line.hash,
+            }
+            for line in chain.read(tx, case.id)
+        ]  # fmt: skip
+
+    return run(settings, lambda app: app.store.read(read))
+
+
+def verify(settings: Settings) -> tuple[bool, list[str]]:
+    """Check every chain and every promise; name each breach."""
+    check_version(settings.database_url)
+
+    async def found(app: App) -> list[str]:
+        return await app.store.read(lambda tx: list(breaches(tx, app.clock.now(tx))))
+
+    lines = run(settings, found)
+    wrong = [line for line in lines if not line.startswith("ok")]
+    return not wrong, lines
+
+
+def retry(settings: Settings, id_: int) -> str:
+    """Try a parked event or a stuck letter once more."""
+
+    async def again(app: App) -> str:
+        def letter(tx: Tx) -> bool:
+            return letters.retry(tx, id_, app.clock.now(tx))
+
+        if await app.store.transact(letter):
+            await app.turner.settle()
+            return f"手紙 {id_} をもう一度送りました。"
+        if await app.receiver.again(id_):
+            return f"できごと {id_} をもう一度うけとりました。"
+        return f"{id_} は、保留中のできごとにも、とまっている手紙にもありません。"
+
+    return run(settings, again)
+
+

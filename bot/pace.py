@@ -1,0 +1,73 @@
+"""The noise budget: when a push may leave. Inside (web chat, console) everything shows at once; nothing here ever drops a letter."""
+
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from typing import Final, NamedTuple
+
+from workflow.calendar import Hours
+from workflow.people import Town
+
+BUNDLES: Final = (time(8, 30), time(12, 0), time(16, 30))
+A_DAY: Final = 3
+A_WEEK_VOLUNTEER: Final = 1
+
+
+class Push(NamedTuple):
+    """What is known of a push before it is timed."""
+
+    urgent: bool  #: HIGH or EMERGENCY: never held
+    soft: bool  #: rides in a bundle anyway
+    sparing: bool  #: to a volunteer, beside what they asked for
+    hours: Hours
+
+
+class Pushed(NamedTuple):
+    """A push already sent or scheduled for the same person."""
+
+    at: datetime
+    case: int | None
+    urgent: bool
+
+
+def leaves_at(earliest: datetime, push: Push, others: Sequence[Pushed], case: int | None, town: Town) -> datetime:
+    """Say when a push leaves: at once when urgent, else inside the reader's hours and budget, in a bundle when that is spent.
+
+    Letters with the same moment leave as one message, which counts once (I28: three a person a business day, one a case a day,
+    volunteers one a week).
+    """
+    if push.urgent:
+        return earliest
+    at = push.hours.next_open(earliest)
+    if push.soft:
+        at = next_bundle(at, push.hours, town)
+    for _ in range(400):
+        if _fits(at, push, others, case, town):
+            return at
+        at = next_bundle(at + timedelta(minutes=1), push.hours, town)
+    return at
+
+
+def _fits(at: datetime, push: Push, others: Sequence[Pushed], case: int | None, town: Town) -> bool:
+    day = at.astimezone(town.tz).date()
+    calm = [o for o in others if not o.urgent]
+    today = {o.at for o in calm if o.at.astimezone(town.tz).date() == day}
+    if at in today:
+        return True  # joins a bundle that leaves anyway
+    if case is not None and any(o.case == case and o.at.astimezone(town.tz).date() == day for o in calm):
+        return False
+    if push.sparing:
+        week = town.limits.get("push_a_week_volunteers", A_WEEK_VOLUNTEER)
+        return len({o.at for o in calm if abs(o.at - at) < timedelta(days=7)}) < week
+    return len(today) < town.limits.get("push_a_day", A_DAY)
+
+
+def next_bundle(at: datetime, hours: Hours, town: Town) -> datetime:
+    """The next 08:30, 12:00 or 16:30 of a day on which the reader's agency is open."""
+    local = at.astimezone(town.tz)
+    for ahead in range(400):
+        day = local.date() + timedelta(days=ahead)
+        for clock in BUNDLES:
+            moment = datetime.combine(day, clock, town.tz)
+            if moment >= at and hours.next_open(moment).astimezone(town.tz).date() == day:
+                return moment
+    return at

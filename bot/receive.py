@@ -1,0 +1,506 @@
+"""The door for chat events: one transaction from the inbox row to the answer, committed before anybody is answered."""
+
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from adapters.base import Address, Choice, Chose, Inbound, Message, Said, Sender
+from bot import words
+from bot.ask import Ask, Reply
+from bot.clock import Clock, real
+from bot.commands import BOOK, FORMS, Command
+from bot.commands.everyone import danger_reply
+from bot.record import new_token, record, send
+from bot.towns import Towns
+from bot.voice import Voice, voice_for
+from bot.voice.refusals import word
+from storage import cases, inbox, letters, people, rooms, texts, turns, waits
+from storage.cases import SlowerWriter
+from storage.inbox import Arrival
+from storage.letters import LetterRow
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.turns import Turn
+from workflow import refusals as no
+from workflow.case import Wait
+from workflow.outcome import Outcome
+from workflow.people import Post, Role, Staff, Town
+
+log = logging.getLogger(__name__)
+
+INSIDE: Final = frozenset({"web", "console", "form"})
+#: Nobody types faster than this to a workflow: events a minute and conversation.
+FLOOD: Final = 40
+PARKED_FOR: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What became of an event."""
+
+    inbox: int | None  #: None: it has been seen before
+    number: str | None = None
+    refused: str | None = None
+    messages: tuple[Message, ...] = ()
+
+
+class _Preview(Exception):
+    """Undo everything: this was only to see who would get what."""
+
+    def __init__(self, outcome: Outcome | Reply, ask: Ask) -> None:
+        self.outcome = outcome
+        self.ask = ask
+
+
+class Receiver:
+    """Takes events from every platform. `receive` is the only way in for words and taps."""
+
+    def __init__(self, store: Store, clock: Clock, towns: Towns, fresh: Callable[[], int]) -> None:
+        self.store = store
+        self.clock = clock
+        self.towns = towns
+        self.fresh = fresh
+        self._lately: dict[str, deque[datetime]] = {}
+
+    async def receive(self, event: Inbound, *, room: str | None = None) -> Answered:
+        """Keep an event and act on it; what the platform is told comes after the commit.
+
+        Raises DatabaseUnavailable or DatabaseReadOnly alone: everything else is answered in words, or parked.
+        """
+        flooding = self._flooding(event.sender.account)
+        try:
+            return await self._once_more(lambda tx: self._handle(tx, event, room, flooding))
+        except (DatabaseUnavailable, DatabaseReadOnly):
+            raise
+        except Exception as broken:
+            log.exception("an event was parked: %s from %s", event.id, event.sender.platform)
+            kept = type(broken).__name__
+            return await self.store.transact(lambda tx: self._park(tx, event, room, kept))
+
+    async def again(self, id_: int) -> bool:
+        """Try a parked event once more; False when there is none of this id."""
+        return await self.store.transact(lambda tx: self._again(tx, id_))
+
+    def _again(self, tx: Tx, id_: int) -> bool:
+        parked = inbox.parked_one(tx, id_)
+        if parked is None:
+            return False
+        kept = parked.arrival
+        said = texts.get(tx, kept.text) if kept.text else None
+        town, now = self.towns.of(tx), self.clock.now(tx)
+        event = Inbound(kept.event_id, Sender(kept.platform, kept.speaker or ""), Address(kept.platform, kept.conversation), Said(said or ""))
+        inbox.done(tx, id_)
+        if said:
+            _Talk(self, tx, town, now, self._speaker(tx, event, town), event, id_, kept.doc.get("room")).hear()
+        return True
+
+    async def _once_more(self, work: Callable[[Tx], Answered]) -> Answered:
+        """Where somebody was faster, look again: the decision is made anew on what they left."""
+        for _ in range(4):
+            try:
+                return await self.store.transact(work)
+            except SlowerWriter:
+                continue
+        return await self.store.transact(work)
+
+    def _flooding(self, account: str) -> bool:
+        now = real()
+        lately = self._lately.setdefault(account, deque(maxlen=FLOOD + 1))
+        lately.append(now)
+        return len(lately) > FLOOD and now - lately[0] < timedelta(minutes=1)
+
+    # -- inside the transaction
+
+    def _handle(self, tx: Tx, event: Inbound, room: str | None, flooding: bool) -> Answered:
+        town = self.towns.of(tx)
+        now = self.clock.now(tx)
+        arrived = inbox.arrive(tx, self._arrival(tx, event, now))
+        if arrived is None:
+            return Answered(None)
+        speaker = self._speaker(tx, event, town)
+        talk = _Talk(self, tx, town, now, speaker, event, arrived, room)
+        if flooding:
+            return talk.refuse(no.TooFast(), "")
+        return talk.hear()
+
+    def _arrival(self, tx: Tx, event: Inbound, now: datetime) -> Arrival:
+        """What is kept of an event: outside never raw text (workflow.md §6); inside the words, sealed."""
+        said = event.what.text if isinstance(event.what, Said) else event.what.says
+        text = None
+        if said and event.sender.platform == "web":
+            text = texts.put(tx, None, words.clean(said)[: words.LONGEST], event.sender.account, now)[0]
+        return Arrival(
+            platform=event.sender.platform, event_id=event.id, natural_key=event.natural or None,
+            conversation=event.address.conversation, speaker=event.sender.account,
+            kind="words" if isinstance(event.what, Said) else "press", text=text, received_at=now,
+        )  # fmt: skip
+
+    def _speaker(self, tx: Tx, event: Inbound, town: Town) -> Staff | None:
+        account = event.sender.account
+        if event.sender.platform in INSIDE:
+            return town.staff.get(account)
+        staff = people.linked(tx, event.sender.platform, account)
+        return town.staff.get(staff) if staff else None
+
+    def _park(self, tx: Tx, event: Inbound, room: str | None, error: str) -> Answered:
+        town, now = self.towns.of(tx), self.clock.now(tx)
+        arrival = self._arrival(tx, event, now)
+        if room:
+            arrival = replace(arrival, doc={"room": room})
+        kept = inbox.park(tx, arrival, error, now + PARKED_FOR)
+        voice = voice_for(town, town.language)
+        message = Message(voice.say("parked"))
+        speaker = self._speaker(tx, event, town)
+        if speaker:
+            letters.write(tx, [_answer_letter(self.fresh(), speaker.code, None, message, now, kept, None)])
+        return Answered(kept, None, None, (message,))
+
+
+@dataclass(slots=True)
+class _Talk:
+    """One event of one speaker, being answered."""
+
+    door: Receiver
+    tx: Tx
+    town: Town
+    now: datetime
+    speaker: Staff | None
+    event: Inbound
+    inbox: int
+    room: str | None
+
+    @property
+    def voice(self) -> Voice:
+        return voice_for(self.town, (self.speaker.language if self.speaker else "") or self.town.language)
+
+    @property
+    def inside(self) -> bool:
+        return self.event.sender.platform in INSIDE
+
+    def hear(self) -> Answered:
+        what = self.event.what
+        text = what.text if isinstance(what, Said) else self._pressed(what)
+        if text is None:
+            return self.refuse(no.OldButton(), "")
+        if len(text) > words.LONGEST:
+            return self.refuse(no.TooManyWords(most=words.LONGEST), "")
+        taken = words.take_apart(text)
+        if self.speaker is None:
+            return self._stranger(taken)
+        return self._meant(taken)
+
+    def _pressed(self, what: Chose) -> str | None:
+        """A token is a name, not a right: it gives the words, the tapper's own identity is judged afterwards."""
+        letter = letters.by_token(self.tx, what.token[:21])
+        if letter is None or not self._still_asked(letter):
+            return None
+        if what.says and self.inside:
+            return what.says
+        says = letter.doc.get("says", [])
+        place = what.token[21:]
+        return str(says[int(place)]) if place.isdigit() and int(place) < len(says) else None
+
+    def _still_asked(self, letter: LetterRow) -> bool:
+        """A question of a wait is answered once: its card's buttons are old when the wait is over."""
+        if letter.wait is None or letter.kind != "ring":
+            return True
+        return waits.get(self.tx, letter.wait) is not None
+
+    # -- what was meant
+
+    def _meant(self, taken: words.Words) -> Answered:
+        assert self.speaker is not None
+        turn = turns.of(self.tx, self.speaker.code)
+        bare = taken.rest if taken.number is None else ""
+        if bare in ("送る", "送信", "はい、送る", "send") and turn and turn.preview:
+            return self._run(words.take_apart(turn.preview["words"]), confirmed=True)
+        if bare in ("送る", "送信", "send"):
+            return self.refuse(no.NothingToSend(), "")
+        if bare in ("やめる", "やめ", "中止", "cancel"):
+            return self._drop()
+        if bare in UNDO:
+            return self._undo(turn)
+        if len(bare) == 1 and bare in "123456789" and turn and turn.choices:
+            place = int(bare) - 1
+            if place < len(turn.choices):
+                return self._run(words.take_apart(turn.choices[place]))
+        return self._run(taken)
+
+    def _run(self, taken: words.Words, *, confirmed: bool = False, undoing: bool = False) -> Answered:
+        assert self.speaker is not None
+        found = words.match(taken.rest, FORMS)
+        if found is None:
+            return self._unmatched(taken)
+        name, rest = found
+        ask = self._ask(taken, rest, confirmed)
+        ask.command = name
+        return self._do(ask, BOOK[name], undoing=undoing)
+
+    def _ask(self, taken: words.Words, rest: str, confirmed: bool = False) -> Ask:
+        speaker = self.speaker or _stranger(self.event.sender.account)
+        agency = self.room if self.room in speaker.agencies else (speaker.posts[0].agency if speaker.posts else "")
+        return Ask(
+            tx=self.tx, town=self.town, speaker=speaker, agency=agency or "", now=self.now, surface=self.event.sender.platform,
+            inside=self.inside, words=taken, rest=rest, fresh=self.door.fresh, room=self.room, confirmed=confirmed,
+            account=self.event.sender.account,
+        )  # fmt: skip
+
+    def _do(self, ask: Ask, command: Command, *, undoing: bool = False) -> Answered:
+        try:
+            with self.tx.savepoint():
+                return self._act(ask, command, undoing)
+        except no.Refusal as refusal:
+            return self.refuse(refusal, ask.words.number or "")
+        except _Preview as preview:
+            return self._preview(preview, command)
+
+    def _act(self, ask: Ask, command: Command, undoing: bool) -> Answered:
+        if command.inside and not self.inside:
+            raise no.OnlyInside(link="/")
+        made = command.run(ask)
+        if not (ask.confirmed or undoing) and _asks_once(command, made, ask):
+            raise _Preview(made, ask)
+        if isinstance(made, Reply):
+            return self._replied(ask, command, made)
+        record(self.tx, made, inbox=self.inbox)
+        undo = self._remember(command, made) if not undoing else None
+        message = told(ask, command, made, undo=bool(undo))
+        return self.answer(message, made.case.number, case_id=made.case.id, undo=undo)
+
+    def _replied(self, ask: Ask, command: Command, reply: Reply) -> Answered:
+        for wait in reply.calls:
+            standing = waits.get(self.tx, wait.id)
+            if standing is None:
+                waits.stand(self.tx, wait)
+            else:
+                waits.change(self.tx, standing, wait, self.now)
+        send(self.tx, reply.notices, ask.act(), case_id=None, inbox=self.inbox, cause=command.name)
+        return self.answer(reply.message, reply.number, refused=reply.refused)
+
+    def _remember(self, command: Command, made: Outcome) -> dict[str, object]:
+        """What 取消 would mean for the next ten minutes: another legal move, or nothing."""
+        handoff = next((e.data.get("handoff") for e in reversed(made.entries) if e.data.get("handoff")), "")
+        minutes = self.town.limits.get("undo_minutes", 10)
+        return {
+            "says": command.undo.format(number=made.case.number, n=handoff) if command.undo else "",
+            "case": made.case.id, "version": made.case.version,
+            "until": (self.now + timedelta(minutes=minutes)).isoformat(), "command": command.name,
+        }  # fmt: skip
+
+    # -- preview, drop, undo
+
+    def _preview(self, preview: _Preview, command: Command) -> Answered:
+        assert self.speaker is not None
+        made, voice = preview.outcome, self.voice
+        rows = []
+        for notice in made.notices:
+            readers = "、".join(voice.agency(r.code) if r.kind == "room" else voice.person(r.code) for r in notice.to)
+            rows.append((readers, voice.label("notice", notice.kind)))
+        number = made.case.number if isinstance(made, Outcome) else (made.number or "")
+        text = voice.say("preview.text", what=command.word, number=number)
+        lines = [text, voice.say("preview.undo" if command.undo else "preview.no_undo")]
+        due = _due_line(made, voice, self.now) if isinstance(made, Outcome) else ""
+        message = Message(
+            "\n".join(filter(None, (*lines, due))), voice.say("preview.title"), tuple(rows),
+            (Choice(voice.say("button.send"), "送る", "primary"), Choice(voice.say("button.drop"), "やめる")),
+        )  # fmt: skip
+        said = preview.ask.words
+        whole = f"{said.rest} {said.number or ''}{f'#{said.ordinal}' if said.ordinal else ''}".strip()
+        return self.answer(message, number or None, preview={"words": whole})
+
+    def _drop(self) -> Answered:
+        assert self.speaker is not None
+        turns.clear(self.tx, self.speaker.code)
+        return self.answer(Message(self.voice.say("did.dropped")), None)
+
+    def _undo(self, turn: Turn | None) -> Answered:
+        undo = turn.undo if turn else None
+        if not undo:
+            return self.refuse(no.NothingToUndo(), "")
+        if datetime.fromisoformat(undo["until"]) < self.now:
+            return self.refuse(no.TooLateToUndo(), "")
+        case = cases.load(self.tx, undo["case"], lock=True)
+        if case is None or case.version != undo["version"]:
+            return self.refuse(no.SomebodyElseActed(), case.number if case else "")
+        if not undo["says"]:
+            return self.refuse(no.NothingToUndo(command=undo["command"]), case.number)
+        answered = self._run(words.take_apart(undo["says"]), confirmed=True, undoing=True)
+        if answered.refused is None and self.speaker:
+            turns.clear(self.tx, self.speaker.code)
+        return answered
+
+    # -- words that are no command
+
+    def _unmatched(self, taken: words.Words) -> Answered:
+        assert self.speaker is not None
+        rest = taken.rest
+        if taken.number and not taken.tokens:
+            return self._do(self._named(taken), BOOK["show"])
+        if words.DANGER.search(rest):
+            return self._do_danger(taken)
+        if words.fold(rest).strip("。!！ ") in words.POLITE_ONLY:
+            return self._polite(taken)
+        ask = self._named(taken)
+        if not taken.number and taken.tokens and ask.named_case() is not None:
+            return self._after_mark(taken, ask)
+        near = words.did_you_mean(rest, FORMS)
+        if self.room and not taken.number and not near:
+            return self._post(taken)
+        visible = [c for c in dict.fromkeys(FORMS[f] for f in near) if BOOK[c].listed][:3]
+        tail = f" {taken.number}" if taken.number else ""
+        choices = tuple((BOOK[c].word, BOOK[c].word + tail) for c in visible)
+        return self.refuse(no.UnknownWords(choices=choices or (("ヘルプ", "ヘルプ"), ("つぎへ", "つぎへ"))), taken.number or "")
+
+    def _named(self, taken: words.Words) -> Ask:
+        ask = self._ask(taken, taken.rest)
+        ask.command = "show"
+        return ask
+
+    def _after_mark(self, taken: words.Words, ask: Ask) -> Answered:
+        """「あじさい 引受」: the mark first, then the word; or the mark alone."""
+        for i, token in enumerate(taken.tokens):
+            rest = " ".join(t for j, t in enumerate(taken.tokens) if j != i)
+            found = words.match(rest, FORMS) if rest else None
+            if found:
+                return self._run(replace(taken, rest=f"{rest} {token}"))
+        return self._do(ask, BOOK["show"])
+
+    def _do_danger(self, taken: words.Words) -> Answered:
+        ask = self._ask(taken, "")
+        ask.command = "emergency"
+        reply = danger_reply(ask)
+        return self._replied(ask, BOOK["emergency"], reply)
+
+    def _polite(self, taken: words.Words) -> Answered:
+        """「了解」 never accepts: the buttons of the open question are shown."""
+        ask = self._ask(replace(taken, rest="つぎへ"), "")
+        ask.command = "next"
+        shown = BOOK["next"].run(ask)
+        assert isinstance(shown, Reply)
+        text = self.voice.say("polite", number=shown.number or "")
+        return self.answer(replace(shown.message, text=f"{text}\n{shown.message.text}"), shown.number, refused="PolitenessIsNoAnswer")
+
+    def _post(self, taken: words.Words) -> Answered:
+        """Words among colleagues in their agency's room."""
+        assert self.speaker is not None and self.room
+        rooms.post(self.tx, self.door.fresh(), self.room, self.speaker.code, taken.text, self.now)
+        self.tx.flag("journal")
+        return Answered(self.inbox)
+
+    def _stranger(self, taken: words.Words) -> Answered:
+        """Not linked: 登録, ヘルプ and danger words, nothing else."""
+        found = words.match(taken.rest, FORMS)
+        ask = self._ask(taken, found[1] if found else "")
+        if words.DANGER.search(taken.rest) or (found and found[0] == "emergency"):
+            ask.command = "emergency"
+            return self._replied(ask, BOOK["emergency"], danger_reply(ask))
+        if found and found[0] == "register":
+            ask.command = "register"
+            return self._do(ask, BOOK["register"])
+        return self.refuse(no.StrangersCannot(), "")
+
+    # -- answering
+
+    def refuse(self, refusal: no.Refusal, number: str) -> Answered:
+        about = {"number": number, **refusal.about}
+        named = str(about.get("number") or "") or None
+        message = word(refusal, self.voice, self.now, number=named or "")
+        return self.answer(message, named, refused=type(refusal).__name__)
+
+    def answer(
+        self, message: Message, number: str | None, *, refused: str | None = None, case_id: int | None = None,
+        preview: dict[str, str] | None = None, undo: dict[str, object] | None = None,
+    ) -> Answered:  # fmt: skip
+        """Write the answer as a letter to the speaker alone, and what a bare digit, 送る or 取消 means now."""
+        if self.speaker is not None:
+            letter = _answer_letter(self.door.fresh(), self.speaker.code, self.room, message, self.now, self.inbox, case_id)
+            letters.write(self.tx, [letter])
+            self._keep_turn(message, preview, undo)
+        return Answered(self.inbox, number, refused, (message,))
+
+    def _keep_turn(self, message: Message, preview: dict[str, str] | None, undo: dict[str, object] | None) -> None:
+        assert self.speaker is not None
+        before = turns.of(self.tx, self.speaker.code) if undo is None else None
+        kept = undo or (before.undo if before else None)
+        says = [c.says for c in message.choices]
+        if not (preview or kept or says or before):
+            return
+        turns.keep(self.tx, Turn(self.speaker.code, self.event.address.conversation, self.now, preview, says, kept))
+
+
+UNDO: Final = frozenset({"取消", "取り消し", "取消し", "とりけし", "まちがえた", "間違えた", "まちがい", "undo"})
+
+
+def _stranger(account: str) -> Staff:
+    return Staff(code="", name=account, posts=(Post("", Role.HOST),))
+
+
+def _asks_once(command: Command, made: Outcome | Reply, ask: Ask) -> bool:
+    """Words of lead, coordinator and sender that reach others are shown first (workflow.md §5)."""
+    if not (command.preview or command.who in ("lead", "coordinator", "sender")):
+        return False
+    return any(reader.code != ask.speaker.code for notice in made.notices for reader in notice.to)
+
+
+def told(ask: Ask, command: Command, made: Outcome, *, undo: bool) -> Message:
+    """The sentence after a deed: what is true now, and the next wait with its real due time."""
+    voice, case = ask.voice, made.case
+    handoff = next((h for e in reversed(made.entries) if (n := e.data.get("handoff")) and (h := case.handoff(int(str(n))))), None)
+    params = {
+        "number": case.number, "mark": ask.mark(case.id), "stage": voice.label("stage", case.stage),
+        "duty": ask.town.duties[handoff.duty].label if handoff and handoff.duty in ask.town.duties else "",
+        "agency": voice.agency(handoff.to_agency) if handoff else "",
+        "person": voice.person(handoff.holder) if handoff and handoff.holder else "",
+        "sender": voice.person(handoff.sender) if handoff else "",
+        "until": voice.moment(handoff.until, ask.now) if handoff and handoff.until else "",
+        "urgency": voice.label("urgency", case.urgency.value),
+    }  # fmt: skip
+    mine = _next_wait(made, handoff.id if handoff else None)
+    facts = []
+    if mine:
+        facts.append((voice.say("next.label"), f"{voice.label('wait', mine.kind)} {voice.moment(mine.due_at, ask.now)}"))
+    choices = follow_ups(ask, made)
+    lines = [voice.say(f"did.{command.name}", **params)]
+    return Message("\n".join(lines), None, tuple(facts), choices)
+
+
+def _next_wait(made: Outcome, handoff: int | None) -> Wait | None:
+    waits_ = [w for w in made.case.waits if w.paused_left is None]
+    own = [w for w in waits_ if handoff and w.handoff == handoff]
+    return min(own or waits_, key=lambda w: w.due_at, default=None)
+
+
+def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
+    """What this person would do next, as buttons."""
+    case, voice = made.case, ask.voice
+    event = made.entries[-1].kind if made.entries else ""
+    held = next((h for h in case.held if h.holder == ask.speaker.code and h.state == "accepted"), None)
+    if held and any(e.kind in ("handoff.accept", "handoff.agree") for e in made.entries):
+        said = f"{case.number}#{held.no}"
+        return (Choice(voice.say("button.connected"), f"つながった {said}", "primary"), Choice(voice.say("button.not_met"), f"会えず {said}"))
+    if any(e.kind == "case.open" for e in made.entries):
+        return (Choice(voice.say("button.screen"), f"見立て {case.number}", "primary"), Choice(voice.say("button.show"), case.number))
+    if event in ("case.screened", "case.consent", "issue.note", "issue.wish", "case.conference"):
+        return (Choice(voice.say("button.forward"), f"進む {case.number}", "primary"), Choice(voice.say("button.show"), case.number))
+    return ()
+
+
+def _due_line(made: Outcome, voice: Voice, now: datetime) -> str:
+    wait = min((w for w in made.case.waits if w.opened_at == made.act.at and w.paused_left is None), key=lambda w: w.due_at, default=None)
+    return voice.say("preview.due", what=voice.label("wait", wait.kind), due=voice.moment(wait.due_at, now)) if wait else ""
+
+
+def _answer_letter(
+    id_: int, staff: str, room: str | None, message: Message, now: datetime, arrived: int | None, case_id: int | None
+) -> LetterRow:
+    """An answer is read by its speaker alone, in the room where they spoke."""
+    doc = {
+        "text": message.text, "title": message.title, "facts": [list(f) for f in message.facts],
+        "choices": [[c.label, c.says, c.style] for c in message.choices], "says": [c.says for c in message.choices],
+    }  # fmt: skip
+    return LetterRow(
+        id=id_, kind="answer", surface="web", doc=doc, created_at=now, not_before=now, to_staff=staff, to_room=room,
+        case_id=case_id, token=new_token(), inbox_id=arrived, answer=True, by_staff=staff, state="sent", sent_at=now,
+    )  # fmt: skip

@@ -1,0 +1,108 @@
+"""The one place where a decision becomes rows: the case by compare-and-swap, journal, waits and timers, letters."""
+
+import secrets
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from bot.pace import Push, Pushed, leaves_at
+from storage import cases, journal, letters, marks, people
+from storage.letters import LetterRow
+from storage.store import Tx
+from workflow.outcome import Act, Notice, Outcome, Reader
+from workflow.people import Town
+
+#: Outside, a coordinator's command waits this long, so that an undo is silent (workflow.md §3).
+UNDO_SILENCE: Final = timedelta(minutes=2)
+
+
+def record(tx: Tx, out: Outcome, *, inbox: int | None = None) -> Outcome:
+    """Write an outcome down. Raises storage.cases.SlowerWriter when somebody else was faster."""
+    act = out.act
+    if act.by is not None and out.entries:
+        out.become(moved_at=act.at)
+    lines = journal.chain(out.case, out.entries, act, act.at)
+    if lines:
+        out.become(seq=lines[-1].seq, head=lines[-1].hash)
+    if out.before.version == 0:
+        out.become(version=1)
+        cases.insert(tx, out.case)
+    else:
+        out.case = cases.save(tx, out.before, out.case, out.closed, at=act.at)
+    journal.write(tx, lines)
+    if not out.case.open and out.before.open:
+        marks.release(tx, out.case.id)
+    cause = out.entries[0].kind if out.entries else ""
+    send(tx, out.notices, act, case_id=out.case.id, version=out.case.version, inbox=inbox, cause=cause)
+    return out
+
+
+def send(
+    tx: Tx, notices: Iterable[Notice], act: Act, *, case_id: int | None, version: int | None = None, inbox: int | None = None,
+    cause: str = "",
+) -> None:  # fmt: skip
+    """Write the letters of notices: one a reader inside, and one more for each person's own platform outside."""
+    rows = [row for notice in notices for row in _rows(tx, notice, act, case_id, version, inbox, cause)]
+    if rows:
+        letters.write(tx, rows)
+
+
+def _rows(
+    tx: Tx, notice: Notice, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str
+) -> Iterable[LetterRow]:
+    for reader in notice.to:
+        inside = _letter(notice, reader, act, case_id, version, inbox, cause)
+        yield inside
+        for push in _pushes(tx, reader, act):
+            yield _outside(tx, inside, notice, push, act)
+
+
+def _letter(
+    notice: Notice, reader: Reader, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str
+) -> LetterRow:
+    """The web chat reads letters where they lie: committed is delivered."""
+    return LetterRow(
+        id=act.fresh(), case_id=case_id, handoff=notice.handoff, wait=notice.wait, kind=notice.kind,
+        to_staff=reader.code if reader.kind == "staff" else None, to_room=reader.code if reader.kind == "room" else None,
+        surface="web", address=None, doc=dict(notice.data), urgent=notice.urgent, must=notice.must,
+        token=new_token(), case_version=version, inbox_id=inbox, answer=False, by_staff=act.by.code if act.by else None,
+        created_at=act.at, not_before=act.at, state="sent", sent_at=act.at, cause=cause,
+    )  # fmt: skip
+
+
+def new_token() -> str:
+    """A letter's name on the wire: 21 characters; a button adds one more, its place among the letter's choices."""
+    return secrets.token_urlsafe(16)[:21]
+
+
+def _pushes(tx: Tx, reader: Reader, act: Act) -> Iterable[tuple[str, str, str]]:
+    """(person, platform, account) for whoever has linked an account outside; rooms reach their members."""
+    if not act.town.limits.get("outside", 0):
+        return
+    everyone = [s.code for s in act.town.members.get(reader.code, ())] if reader.kind == "room" else [reader.code]
+    for person in everyone:
+        if act.by is not None and person == act.by.code:
+            continue
+        linked = people.links_of(tx, person)
+        if linked:
+            yield (person, *linked[0])
+
+
+def _outside(tx: Tx, inside: LetterRow, notice: Notice, push: tuple[str, str, str], act: Act) -> LetterRow:
+    person, platform, account = push
+    earliest = act.at + UNDO_SILENCE if notice.command and not notice.urgent else act.at
+    before = [Pushed(*row) for row in letters.push_times(tx, person, act.at - timedelta(days=7))]
+    at = leaves_at(earliest, _wanted(notice, person, act.town), before, inside.case_id, act.town)
+    return replace(
+        inside, id=act.fresh(), to_staff=person, to_room=None, surface=platform, address=account, token=new_token(), not_before=at,
+        state="pending", sent_at=None,
+    )  # fmt: skip
+
+
+def _wanted(notice: Notice, person: str, town: Town) -> Push:
+    staff = town.staff[person]
+    asked = notice.kind in ("offer", "ring")
+    return Push(notice.urgent, notice.soft, staff.volunteer and not asked, town.hours_of(person))
+
+

@@ -1,0 +1,86 @@
+"""The door for due timers: claims them one by one, rings the case as it stands now, and records what follows."""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from bot.clock import Clock
+from bot.record import record, send
+from bot.towns import Towns
+from storage import cases, timers, waits
+from storage.cases import SlowerWriter
+from storage.store import Store, Tx
+from storage.timers import Timer
+from workflow.call import ring_call
+from workflow.outcome import Act, Notice, Reader
+from workflow.people import Town
+from workflow.ring import ring
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 200
+
+
+class Reminder:
+    """Rings what is due. Any number of processes may do so at once: the case's row and the timer's row count decide."""
+
+    def __init__(self, store: Store, clock: Clock, towns: Towns, fresh: Callable[[], int]) -> None:
+        self.store = store
+        self.clock = clock
+        self.towns = towns
+        self.fresh = fresh
+        self.parked: dict[int, str] = {}  #: timers whose case could not be rung, and why; the others go on
+
+    async def ring_due(self, limit: int = BATCH) -> int:
+        """Ring what is due now, at most `limit` timers; answer how many rang."""
+        found = await self.store.read(lambda tx: timers.due(tx, self.clock.now(tx), limit))
+        rung = 0
+        for timer in found:
+            if timer.id not in self.parked:
+                rung += await self.ring_one(timer)
+        return rung
+
+    async def ring_one(self, timer: Timer) -> bool:
+        """Ring one timer in its own transaction; one that cannot be rung is set aside and the others go on."""
+        try:
+            return await self.store.transact(lambda tx: self._ring(tx, timer))
+        except SlowerWriter:
+            return False  # somebody is at the case: the next beat looks again
+        except Exception as broken:
+            log.exception("a timer was set aside: %s of case %s", timer.id, timer.case_id)
+            self.parked[timer.id] = type(broken).__name__
+            return False
+
+    def _ring(self, tx: Tx, timer: Timer) -> bool:
+        town, now = self.towns.of(tx), self.clock.now(tx)
+        if timer.case_id is None:
+            return self._ring_call(tx, timer, town, now)
+        if not timers.lock_case_skip(tx, timer.case_id):
+            return False
+        if not timers.settle(tx, timer.id, now):
+            return False
+        case = cases.load(tx, timer.case_id, lock=True)
+        wait = next((w for w in case.waits if w.id == timer.wait_id), None) if case else None
+        if case is None or wait is None or wait.rung != timer.rung:
+            return False
+        record(tx, ring(case, wait, self._act(town, now)))
+        return True
+
+    def _act(self, town: Town, now: datetime) -> Act:
+        return Act(None, now, town, "auto", self.fresh)
+
+    def _ring_call(self, tx: Tx, timer: Timer, town: Town, now: datetime) -> bool:
+        """A call that belongs to no case: the next row of the roster."""
+        wait = waits.get(tx, timer.wait_id, lock=True)
+        if wait is None or not timers.settle(tx, timer.id, now):
+            return False
+        act = self._act(town, now)
+        rung, readers = ring_call(wait, act)
+        waits.change(tx, wait, rung, now)
+        kind = "danger" if wait.kind == "danger" else f"{wait.kind}_wanted"
+        notice = Notice(
+            kind, tuple(Reader("staff", r) for r in readers), wait=wait.id, data={"person": wait.subject}, urgent=wait.kind == "danger", must=True
+        )
+        send(tx, [notice], act, case_id=None, cause="wait.rung")
+        return True

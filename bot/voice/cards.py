@@ -1,0 +1,796 @@
+"""The cards: what is told to one reader, from the case as it stands now. The same words in the same order on every surface."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+
+from adapters.base import Choice, Message
+from bot.voice.buttons import CHECK_IN, GLYPHS, OFFER, Buttons
+from bot.voice.scene import Scene
+from bot.voice.speech import Voice
+from workflow.case import Case, Handoff, Wait
+from workflow.ladder import Urgency
+from workflow.outcome import Outcome
+from workflow.path import ENDED
+from workflow.people import LEAD, WATCH, Role, Staff, Town
+from workflow.promise import climbs_to
+
+Band = tuple[str, str, str]  #: tone (ok|soon|late|calm), what, and a line below
+Bar = tuple[str, str, int, int]  #: text, style (sender|holder|asked|interim), start and end in percent
+FIRST_REPORT: Final = ("accepted", "active")
+
+
+@dataclass(frozen=True)
+class Card:
+    """One thing told to one reader. `text` stands alone; the buttons are beside it, never in it."""
+
+    kind: str  #: offer, checkin, reminder, preview, or the notice's own kind
+    title: str
+    text: str
+    number: str | None = None
+    mark: str | None = None
+    stage: str | None = None
+    urgency: str = "normal"
+    facts: tuple[tuple[str, str, str], ...] = ()  #: label, value, note
+    band: Band | None = None
+    bars: tuple[Bar, ...] = ()
+    bars_note: str = ""
+    wait: dict[str, object] | None = None  #: the chip: kind, share, text, iso
+    next: str = ""  #: what the chip is of; empty: of the row 「お返事まで」
+    choices: tuple[Choice, ...] = ()
+    phones: tuple[tuple[str, str], ...] = ()  #: 緊急: whom to dial first
+    note: str = ""  #: 「あなたにだけ見えています」 or empty
+    href: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)  #: the words of stage and urgency, for whoever draws the card
+
+    def message(self) -> Message:
+        """The card for a chat: title, text, facts as pairs, buttons."""
+        facts = [(label, f"{value}\n{note}" if note else value) for label, value, note in self.facts]
+        if self.band and self.band[1] not in self.text:
+            facts.insert(0, (self.labels.get("band", ""), " ".join(filter(None, self.band[1:]))))
+        facts += [(label, number) for label, number in self.phones]
+        return Message(self.text, self.title, tuple(facts), self.choices)
+
+    def view(self, id: str, tokens: Mapping[str, str] | None = None) -> dict[str, object]:
+        """The card as `parts/card.html` draws it; `tokens` are the buttons' names by the words they say."""
+        known = {"offer", "checkin", "reminder", "preview"}
+        shown: dict[str, object] = {
+            "id": id, "kind": self.kind if self.kind in known else "answer", "kind_label": self.title, "number": self.number,
+            "mark": self.mark, "href": self.href, "urgency": {"level": self.urgency, "label": self.labels.get("urgency", "")},
+            "facts": [self._row(*fact) for fact in self.facts], "private": bool(self.note),
+            "bars": [dict(zip(("text", "style", "start", "end"), bar, strict=True)) for bar in self.bars], "bars_note": self.bars_note,
+            "phones": [{"label": label, "number": number} for label, number in self.phones],
+            "choices": [self._choice(c, tokens or {}) for c in self.choices],
+        }  # fmt: skip
+        if self.stage:
+            shown["stage"] = {"id": self.stage, "label": self.labels.get("stage", self.stage)}
+        if self.kind == "reminder":
+            shown["bell"] = {"title": self.labels.get("bell", self.title), "text": self.text}
+        elif not (self.kind == "offer" and (self.facts or self.band)):
+            shown["text"] = self.text
+        if self.band:
+            shown["state"] = dict(zip(("style", "text", "detail"), self.band, strict=True))
+        if self.wait and self.next:
+            shown["next"] = {"label": self.next, "wait": self.wait}
+        elif self.wait and self.kind == "checkin":
+            shown["due"] = {"text": self.wait["text"], "iso": self.wait["iso"]}
+        return shown
+
+    def _row(self, label: str, value: str, note: str) -> dict[str, object]:
+        row: dict[str, object] = {"label": label, "value": value, "note": note}
+        if label == self.labels.get("until") and self.wait and not self.next:
+            row["wait"] = self.wait
+        return row | ({"strong": True} if label == self.labels.get("what") else {})
+
+    def _choice(self, choice: Choice, tokens: Mapping[str, str]) -> dict[str, object]:
+        drawn: dict[str, object] = {
+            "label": choice.label, "says": choice.says, "style": choice.style,
+            "token": choice.token or tokens.get(choice.says, choice.says),
+        }  # fmt: skip
+        glyph = GLYPHS.get(choice.says.split(" ")[0]) if self.kind == "checkin" or not self.number else None
+        return drawn | ({"glyph": glyph} if glyph else {})
+
+
+def card(
+    kind: str, data: Mapping[str, object], case: Case | None, handoff: Handoff | None, wait: Wait | None, *,
+    reader: Staff | None, room: str | None, town: Town, at: datetime, voice: Voice, mark: str,
+) -> Card:  # fmt: skip
+    """Make a notice's card for one reader (or a room): from the case as it stands, with the buttons that are legal now."""
+    if case is not None and handoff is not None:
+        handoff = case.handoff(handoff.id) or handoff
+    scene = Scene(kind, data, case, handoff, wait, reader, room, town, at, voice, mark)
+    if kind == "ring":
+        return _ring(scene)
+    if kind in ("offer", "answered", "without") and handoff is not None:
+        return _offer(scene)
+    if kind in ("danger", "reached", "absence") or (case is None and kind.endswith("_wanted")):
+        return _call(scene)
+    return MAKERS.get(kind, _plain)(scene)
+
+
+# -- the frame
+
+
+def _framed(s: Scene, title: str, text: str, **more: object) -> Card:
+    """What every card of a case has: number, 目印, stage, urgency."""
+    voice, case = s.voice, s.case
+    labels = {"until": voice.say("row.until"), "what": voice.say("row.what"), "band": voice.say("row.now")}
+    if case is None:
+        return replace(Card(s.kind, title, text, labels=labels), **more)  # type: ignore[arg-type]
+    labels |= {
+        "stage": voice.label("stage", case.stage),
+        "urgency": voice.label("urgency", case.urgency.value),
+        "bell": s.say("ring.reminder.title"),
+    }
+    made = Card(
+        s.kind, title, text, case.number, s.mark or None, case.stage, case.urgency.value, href=f"/cases/{case.number}", labels=labels
+    )
+    return replace(made, **more)  # type: ignore[arg-type]
+
+
+def _wait_of(s: Scene) -> dict[str, object]:
+    """The one next wait: its chip and its name."""
+    if s.next_wait is None or s.quiet and s.next_wait.kind != "approval":
+        return {}
+    return {"wait": s.chip(s.next_wait), "next": s.voice.label("wait", s.next_wait.kind)}
+
+
+def _phones(s: Scene) -> tuple[tuple[str, str], ...]:
+    """緊急: whom to dial: the other side first, then the row on duty and the town's own numbers."""
+    if s.case is None or s.case.urgency is not Urgency.EMERGENCY or not s.case.open or s.quiet:
+        return ()
+    town, found = s.town, {}
+    codes = (s.handoff.from_agency, s.handoff.to_agency) if s.handoff else ()
+    mine = {a for p in s.people for a in p.agencies} if s.reader else {s.room}
+    for code in codes:
+        if code in town.agencies and code not in mine and town.agencies[code].phone:
+            found[s.voice.agency(code)] = town.agencies[code].phone
+    found |= {row.name: row.phone for row in town.on_duty(s.at)[:1]}
+    found |= {p.label: p.number for p in town.phones}
+    return tuple(found.items())
+
+
+# -- an offer, in each of its states
+
+
+def _offer(s: Scene) -> Card:
+    h, case = s.handoff, s.case
+    assert h is not None
+    if case is None:
+        return _plain(s)
+    title = s.say(f"card.{s.kind}.title")
+    if not h.asked:
+        return _settled_offer(s, h, s.say("card.offer.title"))
+    buttons = _offer_buttons(s)
+    return _framed(
+        s, title, _offer_text(s, h), kind="offer", facts=_six(s, h), band=_band(s, h), bars=_bars(s, h), bars_note=s.say("bars.offered"),
+        wait=s.chip(s.next_wait) if s.next_wait else None, choices=buttons, phones=_phones(s),
+    )  # fmt: skip
+
+
+def _offer_text(s: Scene, h: Handoff) -> str:
+    if s.kind != "offer":
+        return s.say(f"card.{s.kind}")
+    if s.case and s.case.urgency is Urgency.EMERGENCY:
+        return s.say("card.offer.emergency")
+    if h.last_candidate:
+        return s.say("card.offer.last")
+    return s.say("card.offer.lead" if h.duty == LEAD else "card.offer")
+
+
+def _six(s: Scene, h: Handoff) -> tuple[tuple[str, str, str], ...]:
+    """From whom · what · what is visible now and why · until when · who may answer · what happens on silence."""
+    say = s.say
+    return (
+        (say("row.from"), f"{s.words['from_agency']} {s.words['sender']}", ""),
+        (say("row.what"), s.words["duty"], _beside(s, h)),
+        (say("row.visible"), _visible(s), say("visible.basis", basis=s.voice.label("basis", h.basis))),
+        (say("row.until"), s.words["due"] if not _paused(s) else say("until.pending"), ""),
+        (say("row.who"), _who(s, h), ""),
+        (say("row.silence"), _silence(s, h), _stays(s)),
+    )
+
+
+def _paused(s: Scene) -> bool:
+    return bool(s.next_wait and s.next_wait.paused_left is not None)
+
+
+def _visible(s: Scene) -> str:
+    if s.voice.outside:
+        return s.say("visible.outside")
+    return s.say("visible.inside" if s.case and s.case.district else "visible.no_district")
+
+
+def _beside(s: Scene, h: Handoff) -> str:
+    found = [s.say("what.keeps")] if h.keeps else []
+    others = [o for o in s.case.handoffs if o.batch == h.batch and o.id != h.id and o.asked] if s.case and h.batch else []
+    if others:
+        found.append(s.say("what.batch", n=len(others)))
+    return " ".join(found)
+
+
+def _who(s: Scene, h: Handoff) -> str:
+    if h.to_staff:
+        deputy = s.town.deputy(h.to_staff, s.at) if h.to_staff in s.town.staff else None
+        return s.say("who.person_deputy" if deputy else "who.person", person=s.voice.person(h.to_staff))
+    volunteer = h.to_agency in s.town.agencies and s.town.agencies[h.to_agency].volunteer
+    return s.say("who.volunteers" if volunteer else "who.any")
+
+
+def _silence(s: Scene, h: Handoff) -> str:
+    """Whom the ladder reaches, in its order, in words."""
+    waits = [w for w in s.case.waits_of(h.id) if w.kind in ("react", "decide")] if s.case else []
+    if h.last_candidate or not waits or s.case is None:
+        return s.say("silence.last")
+    climbed = [relation for relation, people in climbs_to(waits[0], s.case, s.town, s.at) if people]
+    steps = [r for r in dict.fromkeys(climbed) if r not in ("receiver", "owner")]
+    return s.say("silence.climb", people=s.say("list.dot").join(s.voice.label("relation", r) for r in steps)) if steps else s.say("silence.last")
+
+
+def _stays(s: Scene) -> str:
+    return s.say("silence.lead") if s.case and s.case.lead else s.say("silence.interim")
+
+
+def _offer_buttons(s: Scene) -> tuple[Choice, ...]:
+    """Five answers, one filled. 「今回は…」 has the size of its neighbours."""
+    h, found = s.handoff, Buttons(s)
+    assert h is not None
+    if s.volunteer:
+        return found.add("accept", "decline_plain", primary="accept").done()
+    match h.state:
+        case "waitlisted":
+            found.add("accept", "accept_if", "place_free", "decline", primary="accept")
+        case "info_requested":
+            found.add("accept", "decline", primary="accept")
+        case "conditional":
+            found.add("decline")
+        case _:
+            found.add(*OFFER, primary="accept")
+    if not found.found:
+        # Not the asked side: the sender may answer what the asked side waits for, or take it back.
+        found.add("answer", "agree", "without", primary="answer" if h.state == "info_requested" else "agree")
+        found.add("withdraw", quiet=("withdraw",))
+        return found.done()
+    return found.add("assign", quiet=("assign",)).done()
+
+
+def _settled_offer(s: Scene, h: Handoff, title: str) -> Card:
+    """Answered: the buttons go, a band says who and when; then the bars and the one next wait."""
+    found = Buttons(s)
+    if h.state == "accepted":
+        found.add("connect", "attempt", "release", primary="connect", quiet=("release",))
+    elif h.state == "on_hold":
+        found.add("resume")
+    found.add("take_over", "accept_late", primary="take_over")
+    mine = s.holds() or s.stands("sender")
+    text = s.say("card.offer.settled")
+    return _framed(
+        s, title, text, kind="offer", band=_band(s, h), bars=_bars(s, h), bars_note=_bars_note(s, h),
+        choices=found.done(), **(_wait_of(s) if h.held and mine or h.held else {}),
+    )  # fmt: skip
+
+
+def _bars(s: Scene, h: Handoff) -> tuple[Bar, ...]:
+    """つなぎの帯: the sender's bar does not end before the receiver's has begun."""
+    asker, asked = s.words["from_agency"], s.words["agency"]
+    say = s.voice.say
+    if h.asked:
+        return ((say("bar.keeps", agency=asker), "sender", 0, 100), (say("bar.asked", agency=asked), "asked", 45, 100))
+    if h.state == "accepted":
+        return ((say("bar.watches", agency=asker), "sender", 0, 74), (say("bar.holds", agency=asked), "holder", 45, 100))
+    if h.held:
+        end, key = (45, "bar.watches") if h.result_at else (60, "bar.watches.report")
+        return ((say(key, agency=asker), "sender", 0, end), (say("bar.holds", agency=asked), "holder", 45, 100))
+    return ()
+
+
+def _bars_note(s: Scene, h: Handoff) -> str:
+    if h.state == "accepted":
+        return s.voice.say("bars.accepted", agency=s.words["from_agency"])
+    return s.voice.say("bars.active", agency=s.words["from_agency"]) if h.awaits_result else ""
+
+
+TONES: Final = {"accepted": "ok", "active": "ok", "completed": "ok", "expired": "late", "considering": "soon"}
+
+
+def _band(s: Scene, h: Handoff) -> Band | None:
+    """What became of it: who, when, which agency."""
+    if h.state == "offered":
+        return None
+    key, moment = f"band.{h.state}", h.ended_at or h.connected_at or h.accepted_at
+    words: dict[str, object] = {"at": s.voice.moment(moment, s.at) if moment else ""}
+    match h.state:
+        case "accepted" if s.reader and not s.holds() and h.to_agency in s.reader.agencies:
+            return ("ok", s.say("band.accepted.elsewhere"), s.say("band.accepted.sub", **words))
+        case "active":
+            words["at"] = s.voice.moment(h.connected_at, s.at) if h.connected_at else ""
+        case "declined":
+            return _declined(s, h, words)
+        case "withdrawn" if winner := _winner(s, h):
+            return ("calm", s.say("band.stood_down", agency=s.voice.agency(winner.to_agency)), s.say("band.stood_down.sub", **words))
+        case "expired" if h.late_accept:
+            return ("soon", s.say("band.late_accept"), s.say("band.late_accept.sub"))
+    return (TONES.get(h.state, "calm"), s.say(key, **words), s.say(f"{key}.sub", **words))
+
+
+def _declined(s: Scene, h: Handoff, words: dict[str, object]) -> Band:
+    own = any(h.to_agency in p.agencies for p in s.people)
+    plain = not h.reason or _is_volunteer(s, h)
+    reason = "" if plain else s.voice.label("decline", h.reason)
+    sub = s.say("band.declined.plain", **words) if plain else s.say("band.declined.sub", reason=reason, **words)
+    return ("calm", s.say("band.declined.own" if own else "band.declined"), sub)
+
+
+def _is_volunteer(s: Scene, h: Handoff) -> bool:
+    """A watcher gives no reason, so none is shown."""
+    return h.to_agency in s.town.agencies and s.town.agencies[h.to_agency].volunteer
+
+
+def _winner(s: Scene, h: Handoff) -> Handoff | None:
+    """Who was first, when this one was stood down."""
+    if s.case is None:
+        return None
+    if h.batch is not None:
+        return next((o for o in s.case.handoffs if o.batch == h.batch and o.accepted_at and o.id != h.id), None)
+    others = [o for o in s.case.of_duty(h.duty) if o.held and o.id != h.id and o.accepted_at and o.accepted_at == h.ended_at]
+    return others[0] if others else None
+
+
+# -- rings
+
+
+def _ring(s: Scene) -> Card:
+    what = str(s.data.get("what") or (s.wait.kind if s.wait else ""))
+    s = replace(s, data={k: v for k, v in s.data.items() if k not in ("what", "act", "urgency")} | ({"what": s.data["subject"]} if what == "queue" and s.data.get("subject") else {}))
+    if what in ("danger", "phone") and s.case is None:
+        return _call(replace(s, kind=what))
+    if s.case is None:
+        return _call(replace(s, kind=what)) if what == "talk" else _plain(s)
+    if s.quiet and what not in ("approval", "closing_notice"):
+        return _framed(s, s.say(f"ring.{what}.title"), s.say("card.quiet"), band=("calm", s.say("band.quiet"), ""))
+    if not s.is_open(s.wait):
+        return _settled_ring(s, what)
+    assert s.wait is not None
+    own = s.owns(s.next_wait or s.wait)
+    if what in ("react", "decide") and own:
+        return _reminder(s, what)
+    if what == "checkin" and own and s.handoff is not None and s.handoff.state == "active":
+        return _checkin(s)
+    key = f"ring.{what}" if own else f"ring.{what}.tell"
+    text = s.say(key) if s.voice.has(key) else s.say("card.unknown")
+    found = Buttons(s)
+    TURNS.get(what, _no_buttons)(s, found, own)
+    return _framed(s, s.say(f"ring.{what}.title"), text, facts=_ring_facts(s, own), choices=found.done(), phones=_phones(s), **_wait_of(s))
+
+
+def _ring_facts(s: Scene, own: bool) -> tuple[tuple[str, str, str], ...]:
+    """For those further up: whose turn it is, and where to telephone."""
+    h = s.handoff
+    if own or h is None or h.to_agency not in s.town.agencies:
+        return ()
+    agency = s.town.agencies[h.to_agency]
+    return ((s.say("row.agency"), s.words["agency"], agency.phone),)
+
+
+def _settled_ring(s: Scene, what: str) -> Card:
+    """A reminder whose question has been answered shrinks to one line; a check-in keeps its answer."""
+    h = s.handoff
+    if what == "checkin" and h is not None and s.case is not None and h.state == "active":
+        following = s.case.wait("checkin", h.id)
+        sub = s.say("band.answered.sub", day=s.voice.day(following.due_at, s.at)) if following else ""
+        given = s.voice.label("contact", str(s.data.get("answered", "")))
+        return _framed(
+            s, s.say("ring.checkin.title"), s.say("ring.settled"), kind="checkin", band=("ok", given or s.say("band.answered"), sub)
+        )
+    asked = what in ("react", "decide") and h is not None
+    band: Band = ("ok", s.say("band.answered" if asked else "band.settled"), "")
+    return _framed(s, s.say(f"ring.{what}.title"), s.say("ring.settled"), band=band, **(_wait_of(s) if asked and h and h.held else {}))
+
+
+def _reminder(s: Scene, what: str) -> Card:
+    h = s.handoff
+    assert h is not None
+    return _framed(
+        s, s.say(f"ring.{what}.title"), s.say(f"ring.{what}"), kind="reminder", facts=_six(s, h), band=_band(s, h),
+        wait=s.chip(s.next_wait) if s.next_wait else None, choices=_offer_buttons(s), phones=_phones(s),
+    )  # fmt: skip
+
+
+def _checkin(s: Scene) -> Card:
+    """Contact first, impression second; equal buttons, none filled. 「今回は難しいです」 stands below."""
+    h, wait = s.handoff, s.next_wait
+    assert h is not None and wait is not None
+    name = {"checkin_missed": "ring.checkin_missed", "checkin_missed_harsh": "ring.checkin_missed_harsh"}.get(h.ask_again, "ring.checkin")
+    if s.volunteer and s.mark:
+        name = "ring.checkin.volunteer"
+    asked_every = h.cadence or (s.case.interval if s.case and h.duty == WATCH else "") or wait.policy.normal
+    text = s.say(name, span=s.voice.span(asked_every))
+    found = Buttons(s).add(*CHECK_IN, "cannot", quiet=("cannot",))
+    return _framed(s, s.say("ring.checkin.title"), text, kind="checkin", wait=s.chip(wait), choices=found.done())
+
+
+def _no_buttons(s: Scene, found: Buttons, own: bool) -> None:
+    """Nothing to press: a telephone or a talk is what helps."""
+
+
+def _screening(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("screen_continue", "screen_refer", "screen_inform")
+
+
+def _offer_silent(s: Scene, found: Buttons, own: bool) -> None:
+    """Those further up: a head may answer for the agency, the coordinator asks the next one beside it."""
+    h = s.handoff
+    if h is None:
+        return
+    if s.has(Role.COORDINATOR):
+        found.candidates(h.duty, most=2).extend(1)
+    else:
+        found.add("accept", "assign", "decline")
+
+
+def _question(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("answer", "withdraw", primary="answer", quiet=("withdraw",))
+
+
+def _next_step(s: Scene, found: Buttons, own: bool) -> None:
+    duty = s.next_wait.subject if s.next_wait else ""
+    found.candidates(duty, primary=True).extend(2)
+
+
+def _movement(s: Scene, found: Buttons, own: bool) -> None:
+    what = s.next_wait.kind if s.next_wait else ""
+    if what == "movement_support":
+        found.add("offer", primary="offer")
+    if what == "movement_watching":
+        found.add("watcher", primary="watcher")
+    found.extend(5, 10)
+
+
+def _first_contact(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("connect", "attempt", "phone", "fail", primary="connect", quiet=("phone", "fail"))
+
+
+def _safety(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("talked", primary="talked")
+
+
+def _condition(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("agree", "without", "withdraw", primary="agree")
+
+
+def _withdrawal(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("withdraw", "keep")
+
+
+def _on_hold(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("resume", "complete", primary="resume").extend(10)
+
+
+def _approval(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("approve", "concern", primary="approve")
+
+
+def _review(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("reviewed", primary="reviewed").extend(10)
+
+
+def _consent(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("consent_full", "consent_refused").extend(5)
+
+
+def _interim(s: Scene, found: Buttons, own: bool) -> None:
+    found.candidates(LEAD, primary=True)
+
+
+def _recheck(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("case_resume", primary="case_resume").extend(20)
+
+
+def _waitlist(s: Scene, found: Buttons, own: bool) -> None:
+    if own:
+        found.add("place_free", "accept", "decline")
+    elif s.handoff:
+        found.candidates(s.handoff.duty, most=2)
+
+
+def _result(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("calm", "worry", "seen", "missed")
+
+
+def _decision(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("decide", primary="decide")
+
+
+def _conference(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("convene", primary="convene")
+
+
+def _head_holds(s: Scene, found: Buttons, own: bool) -> None:
+    found.add("assign", "take_over", primary="assign")
+
+
+def _queue(s: Scene, found: Buttons, own: bool) -> None:
+    """The coordinator's item: the buttons of the wait it was climbed from."""
+    subject = s.wait.subject if s.wait else ""
+    TURNS.get(subject, _no_buttons)(s, found, own)
+
+
+#: kind of wait → the buttons of its ring.
+TURNS: Mapping[str, Callable[[Scene, Buttons, bool], None]] = {
+    "screening": _screening, "react": _offer_silent, "decide": _offer_silent, "answer_question": _question, "next_step": _next_step,
+    "movement_intake": _movement, "movement_untangling": _movement, "movement_role_division": _movement, "movement_support": _movement,
+    "movement_watching": _movement, "queue": _queue, "first_contact": _first_contact, "safety": _safety, "condition": _condition,
+    "withdrawal": _withdrawal, "on_hold": _on_hold, "talk": _safety, "conference": _conference, "head_holds": _head_holds,
+    "closing_notice": _approval, "approval": _approval, "plan_review": _review, "decision": _decision, "consent": _consent,
+    "interim": _interim, "recheck": _recheck, "waitlist": _waitlist, "result": _result,
+}  # fmt: skip
+
+
+# -- notices about a handoff or a case
+
+
+def _plain(s: Scene) -> Card:
+    """A title, a sentence, a few facts, the buttons that help now."""
+    title_key, text_key = f"card.{s.kind}.title", f"card.{s.kind}{_variant(s)}"
+    if not s.voice.has(title_key):
+        return _framed(s, s.say("card.unknown.title"), s.say("card.unknown"))
+    return _framed(
+        s, s.say(title_key), s.say(text_key), facts=_facts(s), choices=_choices(s), phones=_phones(s) if s.kind in LOUD else (),
+        bars=_bars(s, s.handoff) if s.handoff and s.kind in BARRED else (),
+        bars_note=_bars_note(s, s.handoff) if s.handoff and s.kind in BARRED else "",
+        **(_wait_of(s) if s.kind not in SILENT else {}),
+    )  # fmt: skip
+
+
+#: Where the bars help to see who holds and who watches.
+BARRED: Final = frozenset({"accepted", "connected", "agreed", "assigned"})
+#: Where nothing is waited for: a thank-you, or news.
+SILENT: Final = frozenset(
+    {
+        "stood_down", "withdrawn", "mistake", "expired_receiver", "moved", "closed", "death", "closing_stopped", "proposal_withdrawn",
+        "request_answered", "coordination_ended", "urgency_raised", "urgency_lowered", "abuse", "reconsulted", "convened", "result",
+        "assigned_away", "completed_told", "case_resumed", "lead_changed", "conference",
+    }
+)  # fmt: skip
+#: Where the telephone comes first.
+LOUD: Final = frozenset({"urgency_raised", "emergency_opened", "abuse", "safety", "next_candidates", "expired"})
+
+
+def _variant(s: Scene) -> str:
+    """Which wording of a notice fits what it tells."""
+    h, case = s.handoff, s.case
+    match s.kind:
+        case "declined" if h is not None:
+            plain = _is_volunteer(s, h) or not (h.reason or s.data.get("code"))
+            second = int(str(s.data.get("hops", 0) or 0)) >= 2
+            return {(True, True): ".second_plain", (True, False): ".second", (False, True): ".plain"}.get((second, plain), "")
+        case "expired" if int(str(s.data.get("hops", 0) or 0)) >= 2:
+            return ".second"
+        case "withdrawn" if h is not None and h.accepted_at:
+            return ".held"
+        case "connected" if h is not None and h.result_at and h.result_at == h.connected_at:
+            return ".done"
+        case "held_by_head" if h is not None and not h.held_by_head:
+            return ".settled"
+        case "conference" if not s.data.get("at"):
+            return ".undated"
+        case "urgency_raised" if s.data.get("urgency") == "emergency":
+            return ".emergency"
+        case "approve_please" if case is not None and case.deceased and not s.voice.outside:
+            return ".deceased"
+        case "closed" if case is not None and case.deceased and not s.voice.outside:
+            return ".deceased"
+        case "death" if s.voice.outside:
+            return ".outside"
+    return ""
+
+
+def _facts(s: Scene) -> tuple[tuple[str, str, str], ...]:
+    """Duty and agency, reason, holder: what the eye looks for first."""
+    h = s.handoff
+    if h is None:
+        return ()
+    rows = [(s.say("row.duty"), s.words["duty"], ""), (s.say("row.agency"), s.words["agency"], "")]
+    if h.held and h.holder:
+        rows.append((s.say("row.holder"), s.words["holder"], ""))
+    if s.kind == "declined" and h.reason and not _is_volunteer(s, h):
+        rows.append((s.say("row.reason"), s.voice.label("decline", h.reason), ""))
+    if s.kind == "question":
+        rows.append((s.say("row.question"), s.words["missing"], ""))
+    if s.kind in ("conditional", "agreed"):
+        rows.append((s.say("row.condition"), s.words["condition"], ""))
+    return tuple(rows)
+
+
+#: kind → (buttons, which of them is filled)
+PRESSES: Mapping[str, tuple[tuple[str, ...], str]] = {
+    "assigned": (("connect", "attempt"), "connect"),
+    "agreed": (("connect", "attempt"), "connect"),
+    "proxy_told": (("connect", "object_to_proxy"), ""),
+    "question": (("answer", "withdraw"), "answer"),
+    "waitlisted": (("withdraw",), ""),
+    "conditional": (("agree", "without", "withdraw"), "agree"),
+    "withdrawal_asked": (("withdraw", "keep"), ""),
+    "expired_receiver": (("accept_late",), ""),
+    "late_accept": (("take_late",), "take_late"),
+    "held_by_head": (("take_over",), "take_over"),
+    "proxy_objected": (("mistake",), ""),
+    "worry": (("talked", "untangle"), ""),
+    "safety": (("talked", "untangle"), "talked"),
+    "conference_asked": (("convene",), "convene"),
+    "talk_wanted": (("talked",), "talked"),
+    "phone_wanted": (("talked",), "talked"),
+    "concern_wanted": (("talked", "untangle"), "talked"),
+    "safety_wanted": (("talked",), "talked"),
+    "approve_please": (("approve", "concern"), "approve"),
+    "closing_proposed": (("concern",), ""),
+    "suspended": (("case_resume",), ""),
+}
+#: kind → how many next agencies it offers by name.
+NEXT: Mapping[str, int] = {
+    "declined": 3, "expired": 3, "next_candidates": 3, "failed_told": 3, "released_told": 3, "waitlisted": 2, "withdrawn": 2, "mistake": 2,
+}  # fmt: skip
+
+
+def _choices(s: Scene) -> tuple[Choice, ...]:
+    found = Buttons(s)
+    names, primary = PRESSES.get(s.kind, ((), ""))
+    if s.kind in NEXT and s.handoff is not None and not _taken(s, s.handoff):
+        found.candidates(s.handoff.duty, primary=s.kind in ("declined", "expired", "released_told"), most=NEXT[s.kind])
+    if s.kind == "waitlisted" and not s.stands("sender"):
+        return found.done()
+    found.add(*names, primary=primary)
+    if s.kind == "approve_please" and s.quiet:
+        found.found = [c for c in found.found if c.says.startswith("承認")]
+    if s.kind == "outreach_proposed":
+        found.candidates("outreach", most=2)
+    if s.kind == "interim":
+        found.candidates(LEAD)
+    if s.kind == "lengthen_proposed":
+        found.lengthen()
+    return found.done()
+
+
+def _taken(s: Scene, h: Handoff) -> bool:
+    """Somebody else holds the need by now, or is being asked."""
+    return s.case is not None and any(o.held for o in s.case.of_duty(h.duty)) and h.state in ENDED
+
+
+def _summary(s: Scene) -> Card:
+    """A case at a glance: who holds it, until when, and what happens otherwise."""
+    case = s.case
+    if case is None:
+        return _plain(s)
+    key = "case.summary.closed" if not case.open else "case.summary" if case.lead else "case.summary.interim"
+    nearest = case.nearest
+    shown = replace(s, wait=nearest)
+    rows = [(s.say("row.lead"), s.words["lead"], "")]
+    for h in (*case.held, *case.asked):
+        of = replace(s, handoff=h)
+        rows.append((of.words["duty"], f"{of.words['agency']} {s.voice.person(h.holder)}".strip(), s.voice.label("handoff_state", h.state)))
+    chip = {"wait": s.chip(nearest), "next": s.voice.label("wait", nearest.kind)} if nearest else {}
+    found = Buttons(s)
+    if case.open and not case.deceased and s.stands("lead"):
+        _onward(s, found)
+    if case.proposal:
+        found.add("approve", primary="approve")
+    return _framed(shown, s.say("card.summary.title"), s.say(key), facts=tuple(rows), choices=found.done(), **chip)
+
+
+AFTER: Final = {"intake": "untangling", "untangling": "role_division", "role_division": "support", "support": "watching"}
+SPOKEN: Final = {"untangling": "ほぐし", "role_division": "役割分担", "support": "支援", "watching": "見守り"}
+
+
+def _onward(s: Scene, found: Buttons) -> None:
+    """What the lead may do next."""
+    assert s.case is not None
+    if s.case.stage == "intake" and not s.case.screening:
+        found.add("screen_continue", "screen_refer", "screen_inform")
+    if s.case.stage == "suspended":
+        found.add("case_resume", primary="case_resume")
+        return
+    found.add("offer")
+    if s.case.stage in AFTER:
+        target = AFTER[s.case.stage]
+        found.put("button.move", f"移す {s.case.number} {SPOKEN[target]}", stage=s.voice.label("stage", target))
+
+
+def _capacity(s: Scene) -> Card:
+    """An anonymous 打診: no number, no 目印; role, district, urgency; binds nobody."""
+    bare = replace(s, case=None, handoff=None)
+    made = Card(s.kind, bare.say(f"card.{s.kind}.title"), bare.say(f"card.{s.kind}", district=s.data.get("district") or s.voice.say("district.any")))
+    if s.kind == "capacity_answer":
+        return made
+    asked = s.data.get("ask", "")
+    answers = (("yes", "可"), ("full", "満"), ("waitlist", "空き待ち"), ("consult", "要相談"))
+    return replace(made, choices=tuple(Choice(s.voice.say(f"button.cap_{code}"), f"空き {asked} {word}") for code, word in answers))
+
+
+def _call(s: Scene) -> Card:
+    """緊急, 相談 and 電話 without a case; who has reached whom; who is away."""
+    voice = s.voice
+    person = voice.person(str(s.data.get("person") or s.data.get("staff") or (s.wait.subject if s.wait else "") or "-"))
+    words: dict[str, object] = {"person": person}
+    if s.wait is not None:
+        words["due"] = voice.moment(s.wait.due_at, s.at)
+    kind = {"talk_wanted": "talk", "phone_wanted": "phone"}.get(s.kind, s.kind)
+    if kind == "absence":
+        deputy = voice.person(str(s.data["deputy"])) if s.data.get("deputy") else ""
+        key = "card.absence" if deputy else "card.absence.nobody"
+        return Card(kind, s.say("card.absence.title"), s.say(key, person=person, deputy=deputy))
+    if kind != "danger":
+        choices = () if kind == "reached" else (Choice(voice.say("button.talked"), "話しました"),)
+        return Card(kind, s.say(f"card.{kind}.title"), s.say(f"card.{kind}", **words), choices=choices)
+    if s.wait is not None and s.wait.closed_at is not None:
+        return Card(kind, s.say("card.danger.title"), s.say("card.reached", **words), urgency="emergency")
+    rows = {row.name: row.phone for row in s.town.on_duty(s.at)[:1]} | {p.label: p.number for p in s.town.phones}
+    return Card(
+        kind, s.say("card.danger.title"), s.say("card.danger", **words), urgency="emergency", phones=tuple(rows.items()),
+        choices=(Choice(voice.say("button.reached"), "電話した", "primary"), Choice(voice.say("button.not_reached"), "電話出ない")),
+        labels={"urgency": voice.label("urgency", "emergency")},
+    )  # fmt: skip
+
+
+MAKERS: Mapping[str, Callable[[Scene], Card]] = {
+    "summary": _summary, "capacity_ask": _capacity, "capacity_answer": _capacity,
+}  # fmt: skip
+
+
+# -- the answer to one's own words
+
+
+#: Entries that follow from another one and are not what the speaker did.
+FOLLOWS: Final = frozenset({"case.lead", "case.interim", "case.decision", "issue.hold", "issue.drop", "wait.rung", "checkin.lengthening_proposed"})
+
+
+def did(outcome: Outcome, voice: Voice, mark: str) -> Card:
+    """Word a decision for the person who made it: what happened, and the one next step (the acceptor's first one, the decliner's thanks)."""
+    act, case = outcome.act, outcome.case
+    entries = [e for e in outcome.entries if e.kind not in FOLLOWS] or outcome.entries
+    entry = next((e for e in entries if voice.has(f"did.{e.kind}")), None)
+    if entry is None:
+        return Card("did", voice.say("did.title"), voice.say("did.nothing"), case.number)
+    offers = [e for e in entries if e.kind == "handoff.offer"]
+    accepted = next((e for e in entries if e.kind in ("handoff.accept", "handoff.agree")), None)
+    key = f"did.{entry.kind}"
+    if len(offers) > 1:
+        key = "did.handoff.offer.many"
+    elif offers and accepted:
+        entry, key = accepted, "did.offered_accepted"
+    elif "proxy" in entry.data:
+        key = "did.handoff.proxy"
+    elif entry.kind == "checkin.missed" and int(str(entry.data.get("missed", 0))) >= 2:
+        key = "did.checkin.missed_twice"
+    elif entry.kind == "handoff.accept" and entry.data.get("holder") != act.who:
+        key = "did.handoff.assigned"
+    no = entry.data.get("handoff")
+    handoff = case.handoff(no) if isinstance(no, int) else None
+    data: dict[str, object] = {k: v for k, v in entry.data.items() if k not in ("agency", "source", "at", "by")}
+    data |= {"code": entry.data.get("code"), "stage": case.stage}
+    scene = Scene("did", data, case, handoff, None, act.by, None, act.town, act.at, voice, mark)
+    scene = replace(scene, wait=_wait_after(outcome, entry.kind, handoff))
+    more: dict[str, object] = {"n": len(offers), "urgency": voice.label("urgency", case.urgency.value)}
+    more |= {"agency": voice.agency(str(entry.data["agency"]))} if "agency" in entry.data else {}
+    if case.proposal and case.proposal.notice_until:
+        more["until"] = voice.moment(case.proposal.notice_until, act.at)
+    if entry.kind == "case.interval":
+        more["span"] = voice.span(case.interval)
+    if entry.kind == "wait.extended" and entry.dest:
+        more["until"] = voice.moment(datetime.fromisoformat(entry.dest), act.at)
+    found = Buttons(scene)
+    if handoff is not None and handoff.state == "accepted":
+        found.add("connect", "attempt")
+    return _framed(scene, voice.say("did.title"), scene.say(key, **more), kind="did", choices=found.done())
+
+
+def _wait_after(outcome: Outcome, kind: str, handoff: Handoff | None) -> Wait | None:
+    """The wait that an answer names: the newest of the handoff, or of the request just made."""
+    case = outcome.case
+    if kind.startswith("request."):
+        asked = [w for w in case.waits if w.kind in ("talk", "safety", "conference")]
+        return max(asked, key=lambda w: w.id, default=None)
+    if handoff is None:
+        return None
+    own = {w.kind: w for w in case.waits_of(handoff.id)}
+    return next((own[k] for k in ("react", "decide", "first_contact", "checkin") if k in own), None)

@@ -1,0 +1,46 @@
+"""Processes among each other: who does a calendar's beat, and who holds what only one may hold."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import bindparam, delete, func, or_, select
+
+from storage import tables
+from storage.store import Tx
+from storage.upsert import insert_new, insert_or_update
+
+_B: Final = tables.beats
+_L: Final = tables.leases
+
+_CLAIM: Final = insert_new(_B, _B.c.name)
+_LAST: Final = select(func.max(_B.c.instant)).where(_B.c.name == bindparam("name"))
+_TAKE: Final = insert_or_update(
+    _L,
+    ("name",),
+    "holder",
+    "until",
+    where=or_(_L.c.holder == bindparam("me"), _L.c.until <= bindparam("now", type_=tables.Moment())),
+    returning=(_L.c.name,),
+)
+_LET_GO: Final = delete(_L).where(_L.c.name == bindparam("name"), _L.c.holder == bindparam("holder"))
+
+
+def claim(tx: Tx, name: str, instant: datetime, at: datetime) -> bool:
+    """Claim a beat; False when another process has it: the unique key is the only leader there is."""
+    return tx.execute(_CLAIM, {"name": name, "instant": instant, "at": at}).first() is not None
+
+
+def last(tx: Tx, name: str) -> datetime | None:
+    """Find the newest instant of a beat that was claimed."""
+    found: datetime | None = tx.execute(_LAST, {"name": name}).scalar()
+    return found
+
+
+def take(tx: Tx, name: str, holder: str, now: datetime, until: datetime) -> bool:
+    """Take or renew a lease; False while somebody else holds it."""
+    row = {"name": name, "holder": holder, "until": until, "me": holder, "now": now}
+    return tx.execute(_TAKE, row).first() is not None
+
+
+def let_go(tx: Tx, name: str, holder: str) -> None:
+    tx.execute(_LET_GO, {"name": name, "holder": holder})

@@ -1,0 +1,491 @@
+"""Cases: read one for a decision, keep what it became, and the lists that pages show.
+
+Whoever changes a case locks its row before anything else of it (`load(…, lock=True)`), several in ascending id.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select, union_all, update
+from sqlalchemy import case as sql_case
+from sqlalchemy import insert as _insert
+
+from storage import tables, waits
+from storage.codec import Codec
+from storage.store import Record, Tx
+from workflow.case import Case, Handoff, Wait
+from workflow.ladder import Urgency
+from workflow.path import ASKED, ENDED, HELD
+
+_T: Final = tables.cases
+_H: Final = tables.handoffs
+_W: Final = tables.waits
+
+_COLUMNS: Final = (
+    "id", "number", "household", "previous", "stage", "urgency", "lead", "interim", "version", "seq", "head",
+    "opened_at", "opened_by", "opened_agency", "district", "moved_at", "stage_at", "closed_at",
+)  # fmt: skip
+_CODEC: Final = Codec(Case, without=(*_COLUMNS, "handoffs", "waits"))
+_HANDOFF_COLUMNS: Final = (
+    "id", "no", "duty", "state", "sender", "from_agency", "to_agency", "to_staff", "holder", "batch", "offered_at",
+    "ended_at",
+)  # fmt: skip
+_HANDOFF_CODEC: Final = Codec(Handoff, without=_HANDOFF_COLUMNS)
+_URGENCY: Final = {member.value: member for member in Urgency}
+
+
+class SlowerWriter(Exception):
+    """Somebody else changed this case first."""
+
+    def __init__(self) -> None:
+        super().__init__("Somebody else changed this case first.")
+
+
+class CaseRow(NamedTuple):
+    """A case as lists show it."""
+
+    id: int
+    number: str
+    stage: str
+    urgency: Urgency
+    lead: str | None
+    interim: str | None
+    district: str | None
+    opened_at: datetime
+    stage_at: datetime | None
+    nearest_due: datetime | None
+    nearest_kind: str | None
+    previous: int | None
+
+
+# One case
+
+_CASE: Final = select(*(_T.c[name] for name in _COLUMNS), _T.c.doc)
+_BY_NUMBER: Final = _CASE.where(_T.c.number == bindparam("key"))
+_BY_ID: Final = _CASE.where(_T.c.id == bindparam("key"))
+_LOADS: Final = {
+    (str, False): _BY_NUMBER,
+    (str, True): _BY_NUMBER.with_for_update(),
+    (int, False): _BY_ID,
+    (int, True): _BY_ID.with_for_update(),
+}
+_HANDOFFS: Final = (
+    select(*(_H.c[name] for name in _HANDOFF_COLUMNS), _H.c.doc)
+    .where(_H.c.case_id == bindparam("case"))
+    .order_by(_H.c.no)
+)
+_INSERT: Final = _insert(_T)
+_SAVE: Final = update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version"))
+_INSERT_HANDOFF: Final = _insert(_H)
+_SAVE_HANDOFF: Final = update(_H).where(_H.c.id == bindparam("of_id"))
+
+
+def load(tx: Tx, number_or_id: str | int, *, lock: bool) -> Case | None:
+    """Read a case by its number or its id, with its handoffs and its open waits."""
+    row = tx.execute(_LOADS[type(number_or_id), lock], {"key": number_or_id}).first()
+    return None if row is None else _case(tx, row)
+
+
+def load_several(tx: Tx, ids: Iterable[int], *, lock: bool) -> list[Case]:
+    """Read cases in ascending id, the order in which everybody locks."""
+    found = (load(tx, one, lock=lock) for one in sorted(set(ids)))
+    return [case for case in found if case is not None]
+
+
+def insert(tx: Tx, case: Case) -> None:
+    """Keep a new case with its handoffs and waits. Its household has to be there."""
+    tx.execute(_INSERT, _row(case))
+    _save_handoffs(tx, case.id, (), case.handoffs)
+    waits.save(tx, case.id, (), case.waits, (), case.opened_at)
+
+
+def save(tx: Tx, before: Case, after: Case, closed: Sequence[Wait] = (), *, at: datetime) -> Case:
+    """Keep what a decision made of a case and answer it with its new version.
+
+    Raises SlowerWriter when the row no longer has `before`'s version: nothing is written then.
+    """
+    after = replace(after, version=before.version + 1)
+    found = tx.execute(_SAVE, _row(after) | {"of_id": before.id, "of_version": before.version})
+    if found.rowcount != 1:
+        raise SlowerWriter
+    _save_handoffs(tx, after.id, before.handoffs, after.handoffs)
+    waits.save(tx, after.id, before.waits, after.waits, closed, at)
+    return after
+
+
+def _case(tx: Tx, row: Record) -> Case:
+    (
+        id_, number, household, previous, stage, urgency, lead, interim, version, seq, head,
+        opened_at, opened_by, opened_agency, district, moved_at, stage_at, closed_at, doc,
+    ) = row  # fmt: skip
+    return _CODEC.load(
+        doc, id=id_, number=number, household=household, previous=previous, stage=stage, urgency=_URGENCY[urgency],
+        lead=lead, interim=interim, version=version, seq=seq, head=head, opened_at=opened_at, opened_by=opened_by,
+        opened_agency=opened_agency, district=district, moved_at=moved_at, stage_at=stage_at, closed_at=closed_at,
+        handoffs=tuple(_handoff(found) for found in tx.execute(_HANDOFFS, {"case": id_})),
+        waits=waits.of_case(tx, id_),
+    )  # fmt: skip
+
+
+def _handoff(row: Record) -> Handoff:
+    (
+        id_, no, duty, state, sender, from_agency, to_agency, to_staff, holder, batch, offered_at, ended_at, doc,
+    ) = row  # fmt: skip
+    return _HANDOFF_CODEC.load(
+        doc, id=id_, no=no, duty=duty, state=state, sender=sender, from_agency=from_agency, to_agency=to_agency,
+        to_staff=to_staff, holder=holder, batch=batch, offered_at=offered_at, ended_at=ended_at,
+    )  # fmt: skip
+
+
+def _row(case: Case) -> dict[str, Any]:
+    nearest = case.nearest
+    return {
+        "id": case.id,
+        "number": case.number,
+        "household": case.household,
+        "previous": case.previous,
+        "stage": case.stage,
+        "urgency": case.urgency.value,
+        "lead": case.lead,
+        "lead_active": 1 if case.lead and case.open else None,  # a closed case does not keep anybody in the town
+        "interim": case.interim,
+        "version": case.version,
+        "seq": case.seq,
+        "head": case.head,
+        "opened_at": case.opened_at,
+        "opened_by": case.opened_by,
+        "opened_agency": case.opened_agency,
+        "district": case.district,
+        "moved_at": case.moved_at,
+        "stage_at": case.stage_at,
+        "closed_at": case.closed_at,
+        "nearest_due": nearest.due_at if nearest else None,
+        "nearest_kind": nearest.kind if nearest else None,
+        "waiting": len(case.waits),
+        "doc": _CODEC.dump(case),
+    }
+
+
+def _save_handoffs(tx: Tx, case: int, before: Iterable[Handoff], after: Iterable[Handoff]) -> None:
+    """Write the handoffs that differ; those that ended first, so that a lead never has two holders on the way."""
+    old = {handoff.id: handoff for handoff in before}
+    changed = [h for h in after if h is not old.get(h.id) and h != old.get(h.id)]
+    fresh = [_handoff_row(case, h) for h in changed if h.id not in old]
+    kept = sorted((h for h in changed if h.id in old), key=lambda h: h.state not in ENDED)
+    if kept:
+        tx.execute(_SAVE_HANDOFF, [_handoff_row(case, h) | {"of_id": h.id} for h in kept])
+    if fresh:
+        tx.execute(_INSERT_HANDOFF, fresh)
+
+
+def _handoff_row(case: int, handoff: Handoff) -> dict[str, Any]:
+    return {
+        "id": handoff.id,
+        "case_id": case,
+        "no": handoff.no,
+        "duty": handoff.duty,
+        "state": handoff.state,
+        "sender": handoff.sender,
+        "from_agency": handoff.from_agency,
+        "to_agency": handoff.to_agency,
+        "to_staff": handoff.to_staff,
+        "holder": handoff.holder,
+        "batch": handoff.batch,
+        "offered_at": handoff.offered_at,
+        "ended_at": handoff.ended_at,
+        "doc": _HANDOFF_CODEC.dump(handoff),
+    }
+
+
+# Lists
+
+_LIGHT: Final = tuple(_T.c[name] for name in CaseRow._fields)
+_OPEN: Final = _T.c.stage != "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What narrows a list; None and empty narrow nothing."""
+
+    stages: tuple[str, ...] = ()
+    lead: str | None = None
+    interim: bool = False
+    agency: str | None = None  #: leads, holds, or is asked
+    duty: str | None = None  #: somebody holds or is asked it
+    district: str | None = None
+    urgency: Urgency | None = None
+    late: datetime | None = None  #: nearest wait due before this
+    number: str | None = None  #: a part of the number
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        found: list[ColumnElement[bool]] = []
+        if self.stages:
+            found.append(_T.c.stage.in_(self.stages))
+        if self.lead:
+            found.append(_T.c.lead == self.lead)
+        if self.interim:
+            found.append(_T.c.interim.is_not(None))
+        if self.agency:
+            found.append(_with_agency(self.agency))
+        if self.duty:
+            found.append(
+                _T.c.id.in_(select(_H.c.case_id).where(_H.c.duty == self.duty, _H.c.state.in_((*ASKED, *HELD))))
+            )
+        if self.district:
+            found.append(_T.c.district == self.district)
+        if self.urgency:
+            found.append(_T.c.urgency == self.urgency.value)
+        if self.late:
+            found.append(_T.c.nearest_due < self.late)
+        if self.number:
+            found.append(_T.c.number.contains(self.number, autoescape=True))
+        return found
+
+
+def _with_agency(agency: str) -> ColumnElement[bool]:
+    asked = select(_H.c.case_id).where(_H.c.to_agency == agency, _H.c.state.in_((*ASKED, *HELD)))
+    leads = select(tables.staff.c.code).where(tables.staff.c.agency == agency)
+    return or_(_T.c.id.in_(asked), _T.c.lead.in_(leads), _T.c.interim == agency)
+
+
+class StageColumn(NamedTuple):
+    """One stage of the board: how many, and the first of them, late ones first."""
+
+    stage: str
+    total: int
+    rows: list[CaseRow]
+
+
+def board(tx: Tx, filters: Filter | None = None, per_stage: int = 50) -> dict[str, StageColumn]:
+    """Read the open cases by stage; a stage without cases is missing."""
+    ranked = (
+        select(
+            *_LIGHT,
+            func.row_number()
+            .over(order_by=(_T.c.nearest_due.nulls_last(), _T.c.id), partition_by=_T.c.stage)
+            .label("place"),
+            func.count().over(partition_by=_T.c.stage).label("of"),
+        )
+        .where(_OPEN, *(filters.conditions() if filters else ()))
+        .subquery()
+    )
+    shown = select(ranked).where(ranked.c.place <= per_stage).order_by(ranked.c.stage, ranked.c.place)
+    columns: dict[str, StageColumn] = {}
+    for *light, _, total in tx.execute(shown):
+        row = _light(light)
+        columns.setdefault(row.stage, StageColumn(row.stage, total, [])).rows.append(row)
+    return columns
+
+
+def refs(
+    tx: Tx,
+    filters: Filter | None = None,
+    *,
+    ids: Iterable[int] | None = None,
+    closed: bool = False,
+    limit: int = 500,
+) -> list[CaseRow]:
+    """List cases, the nearest due first; open ones unless `closed` (then those too) or `ids` names them."""
+    found = select(*_LIGHT).where(*(filters.conditions() if filters else ()))
+    if ids is not None:
+        found = found.where(_T.c.id.in_(list(ids)))
+    elif not closed:
+        found = found.where(_OPEN)
+    return _rows(tx, found.order_by(_T.c.nearest_due.nulls_last(), _T.c.id).limit(limit))
+
+
+class Stake(NamedTuple):
+    """A case and what somebody has to do with it."""
+
+    case: CaseRow
+    relation: Literal["lead", "holder", "sender", "asked"]
+    handoff: int | None
+    duty: str | None
+    state: str | None
+
+
+def of_staff(tx: Tx, staff: str, agencies: Sequence[str]) -> list[Stake]:
+    """List the open cases that a person leads, holds, sent and is still there for, or is asked about.
+
+    A case comes once for each relation; the nearest due first.
+    """
+    awaited = or_(_H.c.state.in_(ASKED), _H.c.state == "accepted")
+    asked_here = and_(
+        _H.c.state.in_(ASKED), or_(_H.c.to_staff == staff, and_(_H.c.to_staff.is_(None), _H.c.to_agency.in_(agencies)))
+    )
+    none = literal(None)
+    kinds = union_all(
+        select(_T.c.id.label("of"), literal("lead").label("relation"), none.label("handoff"), none.label("duty"),
+               none.label("state")).where(_T.c.lead == staff, _OPEN),
+        _stake("holder", _H.c.holder == staff, _H.c.state.in_(HELD)),
+        _stake("sender", _H.c.sender == staff, awaited),
+        _stake("asked", asked_here),
+    ).subquery()  # fmt: skip
+    found = (
+        select(*_LIGHT, kinds.c.relation, kinds.c.handoff, kinds.c.duty, kinds.c.state)
+        .join(kinds, kinds.c.of == _T.c.id)
+        .where(_OPEN)
+        .order_by(_T.c.nearest_due.nulls_last(), _T.c.id, kinds.c.handoff)
+    )
+    size = len(_LIGHT)
+    return [Stake(_light(row[:size]), *row[size:]) for row in tx.execute(found)]
+
+
+def _stake(relation: str, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    return select(_H.c.case_id, literal(relation), _H.c.id, _H.c.duty, _H.c.state).where(*conditions)
+
+
+class Loads(NamedTuple):
+    """How much each agency carries; agencies that carry nothing are missing."""
+
+    leads: dict[str, int]
+    roles: dict[str, int]
+    overdue: dict[str, int]
+
+
+_LEADS: Final = (
+    select(func.coalesce(tables.staff.c.agency, _T.c.interim), func.count())
+    .select_from(_T.outerjoin(tables.staff, tables.staff.c.code == _T.c.lead))
+    .where(_OPEN)
+    .group_by(func.coalesce(tables.staff.c.agency, _T.c.interim))
+)
+_ROLES: Final = (
+    select(_H.c.to_agency, func.count()).where(_H.c.state.in_(HELD), _H.c.duty != "lead").group_by(_H.c.to_agency)
+)
+_BURDENED: Final = func.coalesce(_H.c.to_agency, tables.staff.c.agency, _T.c.interim)
+_OVERDUE_BY_AGENCY: Final = (
+    select(_BURDENED, func.count(_T.c.id.distinct()))
+    .select_from(
+        _W.join(_T, _T.c.id == _W.c.case_id)
+        .outerjoin(_H, and_(_H.c.id == _W.c.handoff, _W.c.owner.in_(("receiver", "holder", "head"))))
+        .outerjoin(tables.staff, tables.staff.c.code == _T.c.lead)
+    )
+    .where(_W.c.closed_at.is_(None), _W.c.due_at < bindparam("now"))
+    .group_by(_BURDENED)
+)
+
+
+def loads(tx: Tx, now: datetime) -> Loads:
+    """Count leads, held roles and cases with something overdue by agency; what the body holds is its own."""
+    leads = tx.execute(_LEADS).all()
+    roles = tx.execute(_ROLES).all()
+    overdue = tx.execute(_OVERDUE_BY_AGENCY, {"now": now}).all()
+    return Loads(dict(map(tuple, leads)), dict(map(tuple, roles)), dict(map(tuple, overdue)))
+
+
+class OpenWait(NamedTuple):
+    """Something that somebody has to do, and in which case."""
+
+    case: CaseRow
+    wait: Wait
+
+
+#: Emergencies first, then the longest wait.
+_WAITS: Final = (
+    select(*_LIGHT, *waits.COLUMNS)
+    .join(_T, _T.c.id == _W.c.case_id)
+    .where(_W.c.closed_at.is_(None))
+    .order_by(sql_case({"emergency": 0, "high": 1}, value=_W.c.urgency, else_=2), _W.c.due_at, _W.c.id)
+)
+_EXCEPTIONS: Final = _WAITS.where(
+    or_(
+        _W.c.due_at < bindparam("now"),
+        _W.c.kind == "queue",
+        and_(_W.c.kind == "next_step", _W.c.owner == "coordinator"),
+    )
+)
+
+
+def open_waits(
+    tx: Tx,
+    *,
+    owners: Sequence[str] = (),
+    kinds: Sequence[str] = (),
+    due_before: datetime | None = None,
+    lead: str | None = None,
+    receiver_agencies: Sequence[str] = (),
+    holder: str | None = None,
+    limit: int = 500,
+) -> list[OpenWait]:
+    """List open waits of cases, the most urgent and then the longest due first.
+
+    `owners` are relations (lead, receiver …); `lead` is the case's, `holder` and `receiver_agencies` the handoff's.
+    """
+    found = _WAITS
+    if owners:
+        found = found.where(_W.c.owner.in_(owners))
+    if kinds:
+        found = found.where(_W.c.kind.in_(kinds))
+    if due_before:
+        found = found.where(_W.c.due_at < due_before)
+    if lead:
+        found = found.where(_T.c.lead == lead)
+    if holder:
+        found = found.where(_W.c.handoff.in_(select(_H.c.id).where(_H.c.holder == holder)))
+    if receiver_agencies:
+        found = found.where(_W.c.handoff.in_(select(_H.c.id).where(_H.c.to_agency.in_(receiver_agencies))))
+    return [_open_wait(row) for row in tx.execute(found.limit(limit))]
+
+
+class Exceptions(NamedTuple):
+    """What the board shows first: emergencies first, then the longest wait."""
+
+    unanswered: list[OpenWait]  #: 返事がまだ: offers past their due time
+    refused_twice: list[OpenWait]  #: 2回辞退: needs that nobody took, the coordinator names the next step
+    overdue: list[OpenWait]  #: 期限をすぎた: everything else past its due time
+    queue: list[OpenWait]  #: items that climbed into the coordinator's queue
+
+
+_OFFERS: Final = ("react", "decide")
+
+
+def exceptions(tx: Tx, now: datetime) -> Exceptions:
+    """Sort what is late or stuck into the board's groups; each wait stands in one of them."""
+    groups = Exceptions([], [], [], [])
+    for found in (_open_wait(row) for row in tx.execute(_EXCEPTIONS, {"now": now})):
+        wait = found.wait
+        if wait.kind == "queue":
+            groups.queue.append(found)
+        elif wait.kind == "next_step" and wait.owner == "coordinator":
+            groups.refused_twice.append(found)
+        elif wait.kind in _OFFERS:
+            groups.unanswered.append(found)
+        else:
+            groups.overdue.append(found)
+    return groups
+
+
+_PREVIOUS: Final = select(*_LIGHT).where(_T.c.previous == bindparam("case")).order_by(_T.c.id)
+_OF_HOUSEHOLD: Final = select(*_LIGHT).where(_T.c.household == bindparam("household")).order_by(_T.c.id)
+_NUMBERS: Final = select(*_LIGHT).where(_T.c.number.in_(bindparam("numbers", expanding=True))).order_by(_T.c.id)
+
+
+def by_previous(tx: Tx, case: int) -> list[CaseRow]:
+    """List the episodes that followed this one."""
+    return _rows(tx, _PREVIOUS, case=case)
+
+
+def of_household(tx: Tx, household: int) -> list[CaseRow]:
+    """List a household's episodes, the oldest first."""
+    return _rows(tx, _OF_HOUSEHOLD, household=household)
+
+
+def find_numbers(tx: Tx, numbers: Iterable[str]) -> list[CaseRow]:
+    """List the cases that exist among these numbers."""
+    return _rows(tx, _NUMBERS, numbers=list(numbers))
+
+
+def _rows(tx: Tx, statement: Select[*tuple[Any, ...]], **parameters: object) -> list[CaseRow]:
+    return [_light(row) for row in tx.execute(statement, parameters)]
+
+
+def _light(row: Record | Sequence[Any]) -> CaseRow:
+    id_, number, stage, urgency, *rest = row
+    return CaseRow(id_, number, stage, _URGENCY[urgency], *rest)
+
+
+def _open_wait(row: Record) -> OpenWait:
+    size = len(_LIGHT)
+    return OpenWait(_light(row[:size]), waits.from_row(row[size:]))

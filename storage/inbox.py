@@ -1,0 +1,102 @@
+"""The inbox: every event from a platform once. A row is written done; one whose work failed is parked."""
+
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any, Final, Literal
+
+from sqlalchemy import bindparam, func, select, update
+
+from storage import tables
+from storage.store import Tx
+from storage.upsert import insert_new
+
+_T: Final = tables.inbox
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event as it came in."""
+
+    platform: str
+    event_id: str  #: the platform's own; the same id twice is the same event
+    conversation: str
+    kind: Literal["words", "press", "post"]
+    received_at: datetime
+    natural_key: str | None = None  #: what stays the same when a platform gives one event a second id
+    speaker: str | None = None
+    doc: dict[str, Any] = field(default_factory=dict)  #: parsed words, never raw text from outside
+    text: int | None = None  #: id of sealed words from an inside surface
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """An event whose work failed."""
+
+    id: int
+    arrival: Arrival
+    tries: int
+    next_at: datetime | None
+    error: str
+
+
+_NAMES: Final = tuple(f.name for f in fields(Arrival))
+_ARRIVE: Final = insert_new(_T, _T.c.id)
+_PARK: Final = (
+    update(_T)
+    .where(_T.c.platform == bindparam("of_platform"), _T.c.event_id == bindparam("of_event"))
+    .values(state="parked", tries=_T.c.tries + 1, next_at=bindparam("again"), error=bindparam("because"))
+    .returning(_T.c.id)
+)
+_PARKED: Final = (
+    select(_T.c.id, *(_T.c[name] for name in _NAMES), _T.c.tries, _T.c.next_at, _T.c.error)
+    .where(_T.c.state == "parked")
+    .order_by(_T.c.id)
+)
+_DUE: Final = _PARKED.where(_T.c.next_at <= bindparam("now"))
+_ONE: Final = _PARKED.where(_T.c.id == bindparam("id")).with_for_update()
+_DONE: Final = (
+    update(_T).where(_T.c.id == bindparam("of_id"), _T.c.state == "parked").values(state="done", next_at=None, error="")
+)
+_COUNT: Final = select(func.count()).select_from(_T).where(_T.c.state == "parked")
+
+
+def arrive(tx: Tx, arrival: Arrival) -> int | None:
+    """Keep an event and answer its id; None: it has been seen before."""
+    row = tx.execute(_ARRIVE, _row(arrival)).first()
+    return None if row is None else int(row[0])
+
+
+def park(tx: Tx, arrival: Arrival, error: str, next_at: datetime | None) -> int:
+    """Keep an event whose work failed and was rolled back, for another try at `next_at` or by hand."""
+    arrive(tx, arrival)
+    again = {"of_platform": arrival.platform, "of_event": arrival.event_id, "again": next_at, "because": error}
+    return int(tx.execute(_PARK, again).scalar_one())
+
+
+def parked(tx: Tx, due: datetime | None = None) -> list[Parked]:
+    """List parked events; with `due` only those to be tried by then."""
+    rows = tx.execute(_PARKED) if due is None else tx.execute(_DUE, {"now": due})
+    return [Parked(id_, Arrival(*fields_), tries, next_at, error) for id_, *fields_, tries, next_at, error in rows]
+
+
+def parked_one(tx: Tx, id: int) -> Parked | None:
+    """Read one parked event and lock it, to try it again."""
+    row = tx.execute(_ONE, {"id": id}).first()
+    if row is None:
+        return None
+    id_, *fields_, tries, next_at, error = row
+    return Parked(id_, Arrival(*fields_), tries, next_at, error)
+
+
+def done(tx: Tx, id: int) -> bool:
+    """Take an event out of the parking place; False when it is not there."""
+    return tx.execute(_DONE, {"of_id": id}).rowcount == 1
+
+
+def count_parked(tx: Tx) -> int:
+    return int(tx.execute(_COUNT).scalar_one())
+
+
+def _row(arrival: Arrival) -> dict[str, Any]:
+    row = {name: getattr(arrival, name) for name in _NAMES}
+    return row | {"state": "done", "tries": 0, "error": ""}

@@ -1,0 +1,201 @@
+"""The journal: what happened, line by line, each sealed by the hash of the one before. Nothing here is ever changed.
+
+`line_hash` covers exactly the object that `tsunagi journal --format jsonl` prints, less its `hash`, for all to check.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select
+
+from storage import tables
+from storage.store import Record, Tx
+from workflow.case import Case
+from workflow.outcome import Act, Data, Entry
+
+_T: Final = tables.journal
+_C: Final = tables.cases
+
+_canonical: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line as it is kept."""
+
+    case_id: int | None  #: None: about the town
+    number: str | None
+    seq: int
+    at: datetime
+    kind: str
+    actor: str | None
+    surface: str
+    source: str | None
+    dest: str | None
+    data: Data
+    prev: str
+    hash: str
+    id: int = 0  #: order among all lines; 0 before it is kept
+
+    def shown(self) -> dict[str, object]:
+        """The object that is exported: everything under the hash, and the hash."""
+        return {**_hashed(self), "prev": self.prev, "hash": self.hash}
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A place where the chain does not hold."""
+
+    number: str | None
+    seq: int
+    what: str  #: hash | prev | seq | head
+
+
+def line_hash(prev: str, line: Mapping[str, object]) -> str:
+    """SHA-256 over the canonical JSON (sorted keys, no spaces, UTF-8) of a line with its `prev`."""
+    return hashlib.sha256(_canonical({**line, "prev": prev}).encode()).hexdigest()
+
+
+def chain(case: Case, entries: Sequence[Entry], act: Act, at: datetime) -> list[Line]:
+    """Make the lines that follow a case's last one; nothing is written."""
+    return _chain(case.id, case.number, case.seq, case.head, entries, act, at)
+
+
+def write(tx: Tx, lines: Sequence[Line]) -> None:
+    """Keep lines made by `chain`."""
+    if lines:
+        tx.execute(_INSERT, [_row(line) for line in lines])
+        tx.flag("journal")
+
+
+def append(tx: Tx, case: Case, entries: Sequence[Entry], act: Act, at: datetime) -> tuple[int, str]:
+    """Write entries behind a case's last line; answer its new (seq, head), which the case has to carry."""
+    lines = chain(case, entries, act, at)
+    write(tx, lines)
+    return (lines[-1].seq, lines[-1].hash) if lines else (case.seq, case.head)
+
+
+def append_town(tx: Tx, entries: Sequence[Entry], act: Act, at: datetime) -> None:
+    """Write entries that belong to no case; the municipality's row keeps their order."""
+    tx.execute(_LOCK_TOWN)
+    last = tx.execute(_LAST_OF_TOWN).first()
+    seq, head = last if last else (0, "")
+    write(tx, _chain(None, None, seq, head, entries, act, at))
+
+
+def read(tx: Tx, case_id: int) -> list[Line]:
+    """Read a case's lines, the oldest first."""
+    return [_line(row) for row in tx.execute(_OF_CASE, {"case": case_id})]
+
+
+def tail(tx: Tx, after_id: int, limit: int = 500) -> list[Line]:
+    """Read what was written after a line, of all cases: what open pages follow."""
+    return [_line(row) for row in tx.execute(_TAIL, {"after": after_id, "limit": limit})]
+
+
+def newest(tx: Tx) -> int:
+    """Find the id of the newest line, 0 in an empty journal."""
+    return int(tx.execute(_NEWEST).scalar() or 0)
+
+
+def verify(tx: Tx) -> Iterator[Breach]:
+    """Go through every chain and yield each place where it does not hold."""
+    case, seq, head = None, 0, ""
+    heads = {row.id: (row.number, row.seq, row.head) for row in tx.execute(_HEADS)}
+    for row in tx.execute(_ALL):
+        line = _line(row)
+        if line.case_id != case:
+            yield from _ended(case, seq, head, heads)
+            case, seq, head = line.case_id, 0, ""
+        if line.seq != seq + 1:
+            yield Breach(line.number, line.seq, "seq")
+        if line.prev != head:
+            yield Breach(line.number, line.seq, "prev")
+        if line.hash != line_hash(line.prev, _hashed(line)):
+            yield Breach(line.number, line.seq, "hash")
+        seq, head = line.seq, line.hash
+    yield from _ended(case, seq, head, heads)
+    for number, length, _ in heads.values():
+        if length:
+            yield Breach(number, length, "head")
+
+
+def _ended(case: int | None, seq: int, head: str, heads: dict[int, tuple[str, int, str]]) -> Iterator[Breach]:
+    """Compare a chain's end with what its case remembers."""
+    if case is None:
+        return
+    number, *remembered = heads.pop(case)
+    if remembered != [seq, head]:
+        yield Breach(number, seq, "head")
+
+
+def _chain(
+    case_id: int | None, number: str | None, seq: int, head: str, entries: Sequence[Entry], act: Act, at: datetime
+) -> list[Line]:
+    lines = []
+    at = at.astimezone(UTC)
+    for entry in entries:
+        seq += 1
+        draft = Line(
+            case_id, number, seq, at, entry.kind, act.who, act.surface, entry.source, entry.dest, entry.data, head, ""
+        )  # fmt: skip
+        head = line_hash(head, _hashed(draft))
+        lines.append(
+            Line(
+                case_id, number, seq, at, entry.kind, act.who, act.surface, entry.source, entry.dest, entry.data,
+                draft.prev, head,
+            )
+        )  # fmt: skip
+    return lines
+
+
+def _hashed(line: Line) -> dict[str, object]:
+    return {
+        "seq": line.seq,
+        "at": line.at.isoformat(),
+        "case": line.number,
+        "kind": line.kind,
+        "actor": line.actor,
+        "surface": line.surface,
+        "from": line.source,
+        "to": line.dest,
+        "data": line.data,
+    }
+
+
+def _row(line: Line) -> dict[str, Any]:
+    return {
+        "case_id": line.case_id,
+        "seq": line.seq,
+        "at": line.at,
+        "kind": line.kind,
+        "actor": line.actor,
+        "surface": line.surface,
+        "source": line.source,
+        "dest": line.dest,
+        "data": line.data,
+        "prev": line.prev,
+        "hash": line.hash,
+    }
+
+
+def _line(row: Record) -> Line:
+    return Line(*row)
+
+
+_LINES: Final = select(
+    _T.c.case_id, _C.c.number, _T.c.seq, _T.c.at, _T.c.kind, _T.c.actor, _T.c.surface, _T.c.source, _T.c.dest,
+    _T.c.data, _T.c.prev, _T.c.hash, _T.c.id,
+).select_from(_T.outerjoin(_C, _C.c.id == _T.c.case_id))  # fmt: skip
+_INSERT: Final = insert(_T)
+_OF_CASE: Final = _LINES.where(_T.c.case_id == bindparam("case")).order_by(_T.c.seq)
+_TAIL: Final = _LINES.where(_T.c.id > bindparam("after")).order_by(_T.c.id).limit(bindparam("limit"))
+_ALL: Final = _LINES.order_by(_T.c.case_id, _T.c.seq)
+_NEWEST: Final = select(_T.c.id).order_by(_T.c.id.desc()).limit(1)
+_HEADS: Final = select(_C.c.id, _C.c.number, _C.c.seq, _C.c.head)
+_LOCK_TOWN: Final = select(tables.municipality.c.id).with_for_update()
+_LAST_OF_TOWN: Final = select(_T.c.seq, _T.c.hash).where(_T.c.case_id.is_(None)).order_by(_T.c.seq.desc()).limit(1)

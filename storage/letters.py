@@ -1,0 +1,283 @@
+"""Letters: notices on their way to one reader on one surface, leased for sending, finished with the lease's token."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, TypeAlias
+
+from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+
+from storage import tables
+from storage.store import Result, Tx
+
+_T: Final = tables.letters
+
+State: TypeAlias = Literal["pending", "leased", "sent", "unknown", "failed", "superseded"]
+
+
+@dataclass(frozen=True, slots=True)
+class LetterRow:
+    """One letter."""
+
+    id: int
+    kind: str
+    surface: str  #: web, console, slack …
+    doc: dict[str, Any]  #: what bot/voice made of it, or what it needs to make it
+    created_at: datetime
+    not_before: datetime
+    to_staff: str | None = None  #: a person …
+    to_room: str | None = None  #: … or an agency's room
+    address: str | None = None  #: the account or conversation abroad
+    case_id: int | None = None
+    handoff: int | None = None
+    wait: int | None = None
+    urgent: bool = False
+    must: bool = False  #: goes once more, elsewhere, when its fate is unknown
+    token: str | None = None  #: what its buttons carry
+    case_version: int | None = None  #: the version that its buttons were shown at
+    inbox_id: int | None = None  #: the words it answers
+    answer: bool = False  #: an answer to one's own words; only that person sees it
+    by_staff: str | None = None  #: who caused it
+    state: State = "pending"
+    lease: str | None = None
+    lease_until: datetime | None = None
+    tries: int = 0
+    ref: str | None = None  #: the platform's own id of what was sent
+    why: str = ""
+    sent_at: datetime | None = None
+    cause: str = ""  #: kind of the journal line behind it
+
+
+_NAMES: Final = tuple(f.name for f in fields(LetterRow))
+_COLUMNS: Final = tuple(_T.c[name] for name in _NAMES)
+_INSERT: Final = insert(_T)
+_BY_ID: Final = select(*_COLUMNS).where(_T.c.id == bindparam("id"))
+_BY_TOKEN: Final = select(*_COLUMNS).where(_T.c.token == bindparam("token"))
+_READY: Final = (
+    select(_T.c.id)
+    .where(_T.c.state == "pending", _T.c.not_before <= bindparam("now"))
+    .order_by(_T.c.urgent.desc(), _T.c.created_at, _T.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
+)
+_LEASED: Final = {
+    "state": "leased",
+    "lease": bindparam("token"),
+    "lease_until": bindparam("until"),
+    "tries": _T.c.tries + 1,
+}
+_LEASE: Final = update(_T).where(_T.c.id.in_(_READY)).values(_LEASED).returning(*_COLUMNS)
+_LEASE_ONE: Final = (
+    update(_T).where(_T.c.id == bindparam("of_id"), _T.c.state == "pending").values(_LEASED).returning(*_COLUMNS)
+)
+_FINISH: Final = update(_T).where(
+    _T.c.id == bindparam("of_id"), _T.c.lease == bindparam("of_lease"), _T.c.state == "leased"
+)
+_LOST: Final = (
+    update(_T)
+    .where(_T.c.state == "leased", _T.c.lease_until < bindparam("now"))
+    .values(state="unknown", why="lease", lease=None, lease_until=None)
+    .returning(*_COLUMNS)
+)
+_STUCK: Final = select(*_COLUMNS).where(_T.c.state.in_(("unknown", "failed"))).order_by(_T.c.id)
+_AGAIN: Final = (
+    update(_T)
+    .where(_T.c.id == bindparam("of_id"), _T.c.state.in_(("unknown", "failed")))
+    .values(state="pending", not_before=bindparam("now"), lease=None, lease_until=None, why="")
+)
+_GIVE_UP: Final = (
+    update(_T)
+    .where(_T.c.id == bindparam("of_id"), _T.c.state.in_(("pending", "unknown")))
+    .values(state="failed", why=bindparam("because"))
+)
+_SUPERSEDE: Final = (
+    update(_T)
+    .where(
+        _T.c.state == "pending",
+        _T.c.id < bindparam("than"),
+        _T.c.surface == bindparam("of_surface"),
+        _T.c.kind == bindparam("of_kind"),
+        _T.c.case_id == bindparam("of_case"),
+        func.coalesce(_T.c.handoff, 0) == func.coalesce(bindparam("of_handoff", type_=tables.Id), 0),
+        func.coalesce(_T.c.to_staff, "") == bindparam("of_staff"),
+        func.coalesce(_T.c.to_room, "") == bindparam("of_room"),
+    )
+    .values(state="superseded")
+)
+_STAND_DOWN: Final = (
+    update(_T)
+    .where(_T.c.state == "pending", _T.c.case_id == bindparam("of_case"), _T.c.handoff == bindparam("of_handoff"))
+    .values(state="superseded")
+)
+_PUSHES: Final = (
+    select(func.count())
+    .select_from(_T)
+    .where(
+        _T.c.to_staff == bindparam("staff"),
+        _T.c.sent_at >= bindparam("since"),
+        _T.c.state.in_(("sent", "unknown")),
+        _T.c.surface.not_in(("web", "console")),
+        ~_T.c.answer,
+    )
+)
+_PUSH_TIMES: Final = select(_T.c.not_before, _T.c.case_id, _T.c.urgent).where(
+    _T.c.to_staff == bindparam("staff"),
+    _T.c.not_before >= bindparam("since"),
+    _T.c.surface.not_in(("web", "console")),
+    _T.c.state.in_(("pending", "leased", "sent", "unknown")),
+    ~_T.c.answer,
+)
+_NEXT: Final = select(func.min(_T.c.not_before)).where(_T.c.state == "pending")
+_WAITING: Final = select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == "pending")
+
+
+def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
+    """Keep letters; those that are pending wake the loop that sends."""
+    if rows:
+        tx.execute(_INSERT, [_row(letter) for letter in rows])
+        if any(letter.state == "pending" for letter in rows):
+            tx.flag("letters")
+
+
+def lease(tx: Tx, now: datetime, limit: int, seconds: float) -> list[LetterRow]:
+    """Take pending letters for sending, urgent ones and then the oldest first; all share one lease."""
+    until = now + timedelta(seconds=seconds)
+    token = secrets.token_hex(8)
+    found = _letters(tx.execute(_LEASE, {"now": now, "limit": limit, "token": token, "until": until}))
+    return sorted(found, key=lambda letter: (not letter.urgent, letter.created_at, letter.id))
+
+
+def lease_one(tx: Tx, id: int, now: datetime, seconds: float) -> LetterRow | None:
+    """Take this letter: the answer that goes at once with the handle the platform gave."""
+    until = now + timedelta(seconds=seconds)
+    found = _letters(tx.execute(_LEASE_ONE, {"of_id": id, "token": secrets.token_hex(8), "until": until}))
+    return found[0] if found else None
+
+
+def finish(
+    tx: Tx,
+    id: int,
+    lease: str,
+    *,
+    state: State,
+    at: datetime,
+    ref: str | None = None,
+    why: str = "",
+    not_before: datetime | None = None,
+) -> bool:
+    """Write down what became of a leased letter; False when the lease is no longer its own.
+
+    `pending` with `not_before` is Later; `sent` and `unknown` carry the moment in `sent_at`.
+    """
+    changes: dict[str, Any] = {"state": state, "ref": ref, "why": why, "lease": None, "lease_until": None}
+    if state in ("sent", "unknown"):
+        changes["sent_at"] = at
+    if not_before is not None:
+        changes["not_before"] = not_before
+    if state == "pending":
+        tx.flag("letters")
+    return tx.execute(_FINISH, {"of_id": id, "of_lease": lease, **changes}).rowcount == 1
+
+
+def lost(tx: Tx, now: datetime) -> list[LetterRow]:
+    """Make unknown what was leased by somebody who never came back: it may have arrived."""
+    return _letters(tx.execute(_LOST, {"now": now}))
+
+
+def get(tx: Tx, id: int) -> LetterRow | None:
+    found = _letters(tx.execute(_BY_ID, {"id": id}))
+    return found[0] if found else None
+
+
+def by_token(tx: Tx, token: str) -> LetterRow | None:
+    """Find the letter whose button was tapped."""
+    found = _letters(tx.execute(_BY_TOKEN, {"token": token}))
+    return found[0] if found else None
+
+
+def for_person(
+    tx: Tx,
+    staff: str,
+    rooms: Sequence[str],
+    after: int = 0,
+    limit: int = 100,
+    *,
+    surface: str | None = None,
+    case_id: int | None = None,
+    latest: bool = False,
+) -> list[LetterRow]:
+    """List what a person may read after a letter: their own and their rooms', oldest first.
+
+    Somebody else's answer stays theirs, in a shared room too. `latest` takes the last `limit` instead of the first.
+    """
+    mine = or_(
+        _T.c.to_staff == staff,
+        and_(_T.c.to_room.in_(list(rooms)), or_(~_T.c.answer, _T.c.by_staff == staff)),
+    )
+    found = select(*_COLUMNS).where(mine, _T.c.id > after, _T.c.state != "superseded")
+    if surface is not None:
+        found = found.where(_T.c.surface == surface)
+    if case_id is not None:
+        found = found.where(_T.c.case_id == case_id)
+    rows = _letters(tx.execute(found.order_by(_T.c.id.desc() if latest else _T.c.id).limit(limit)))
+    return rows[::-1] if latest else rows
+
+
+def stuck(tx: Tx) -> list[LetterRow]:
+    """List letters that failed or whose fate is unknown."""
+    return _letters(tx.execute(_STUCK))
+
+
+def retry(tx: Tx, id: int, now: datetime) -> bool:
+    """Send a stuck letter again."""
+    tx.flag("letters")
+    return tx.execute(_AGAIN, {"of_id": id, "now": now}).rowcount == 1
+
+
+def give_up(tx: Tx, id: int, why: str) -> bool:
+    """Let a letter be: it will not be sent any more."""
+    return tx.execute(_GIVE_UP, {"of_id": id, "because": why}).rowcount == 1
+
+
+def pushes_today(tx: Tx, staff: str, since: datetime) -> int:
+    """Count what has reached a person abroad since a moment, answers to their own words aside."""
+    return int(tx.execute(_PUSHES, {"staff": staff, "since": since}).scalar_one())
+
+
+def supersede(tx: Tx, newer: LetterRow) -> int:
+    """Drop pending letters that say the same to the same reader on the same surface, only older; answer how many."""
+    return tx.execute(_SUPERSEDE, {
+        "than": newer.id, "of_surface": newer.surface, "of_kind": newer.kind, "of_case": newer.case_id,
+        "of_handoff": newer.handoff, "of_staff": newer.to_staff or "", "of_room": newer.to_room or "",
+    }).rowcount  # fmt: skip
+
+
+def stand_down(tx: Tx, case_id: int, handoff: int) -> int:
+    """Drop the pending letters about a handoff that is over."""
+    return tx.execute(_STAND_DOWN, {"of_case": case_id, "of_handoff": handoff}).rowcount
+
+
+def push_times(tx: Tx, staff: str, since: datetime) -> list[tuple[datetime, int | None, bool]]:
+    """List (when, case, urgent) of what went or will go to a person abroad from a moment on: the budget's memory."""
+    return [(when, case, urgent) for when, case, urgent in tx.execute(_PUSH_TIMES, {"staff": staff, "since": since})]
+
+
+def next_due(tx: Tx) -> datetime | None:
+    """Find when the next pending letter may go."""
+    found: datetime | None = tx.execute(_NEXT).scalar()
+    return found
+
+
+def waiting(tx: Tx) -> tuple[int, datetime | None]:
+    """Count the pending letters and find when the oldest was written."""
+    count, oldest = tx.execute(_WAITING).one()
+    return count, oldest
+
+
+def _letters(rows: Result) -> list[LetterRow]:
+    return [LetterRow(*row) for row in rows]
+
+
+def _row(letter: LetterRow) -> dict[str, Any]:
+    return {name: getattr(letter, name) for name in _NAMES}

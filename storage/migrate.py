@@ -1,0 +1,99 @@
+"""Bring a database to this program's version, or say in a sentence why the two do not fit."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Final, TypeVar
+
+from sqlalchemy import Connection, inspect, text
+from sqlalchemy.engine import URL
+
+from storage.store import DatabaseAhead, DatabaseBehind, Tx, address, in_words, postgres_engine, sqlite_engine
+
+T = TypeVar("T")
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+EMPTY: Final = "0000"  #: of a database without any of our tables
+
+#: Two processes that start at once migrate one after the other.
+_ADVISORY: Final = text("SELECT pg_advisory_xact_lock(7805441)")
+_FOUND: Final = text("SELECT version_num FROM alembic_version")
+
+
+@cache
+def head() -> str:
+    """The version this program needs: the last migration's number, read off the files (Alembic is slow to import)."""
+    return max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+
+
+def upgrade(url: str) -> str:
+    """Make or bring up to date the database at this address; answer its version.
+
+    Raises DatabaseAhead when a newer program has been here, DatabaseUnavailable when nobody answers.
+    """
+    return _connected(address(url), _upgrade)
+
+
+def check(url: str) -> None:
+    """Raise DatabaseBehind or DatabaseAhead unless the database is at this program's version."""
+    _fits(_connected(address(url), found))
+
+
+def check_tx(tx: Tx) -> None:
+    """The same inside `Store.read`: what /readyz asks."""
+    _fits(found(tx.connection))
+
+
+def found(connection: Connection) -> str:
+    """Read the version of a database; "0000" when it is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return EMPTY
+    return str(connection.execute(_FOUND).scalar() or EMPTY)
+
+
+def _fits(version: str) -> None:
+    if version < head():
+        raise DatabaseBehind(version, head())
+    if version > head():
+        raise DatabaseAhead(version, head())
+
+
+def _upgrade(connection: Connection) -> str:
+    from alembic import command
+    from alembic.config import Config
+
+    if connection.dialect.name == "postgresql":
+        connection.execute(_ADVISORY)
+    if (version := found(connection)) > head():
+        raise DatabaseAhead(version, head())
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    return found(connection)
+
+
+def _connected(url: URL, work: Callable[[Connection], T]) -> T:
+    """Run a work in one transaction, whether or not an event loop is running here."""
+    with in_words():
+        if url.get_backend_name() == "sqlite":
+            engine = sqlite_engine(url)
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            finally:
+                engine.dispose()
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, _on_postgres(url, work)).result()
+
+
+async def _on_postgres(url: URL, work: Callable[[Connection], T]) -> T:
+    engine = postgres_engine(url, 1)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,479 @@
+"""The transaction: one plain function `work(tx)` on either database, run to its commit or not at all.
+
+SQLite: one writer thread under BEGIN IMMEDIATE, up to 32 waiting works to a COMMIT, a SAVEPOINT each. PostgreSQL: one
+transaction each over asyncpg. `work` may be run twice, so it has no effect but through `tx`.
+"""
+
+import asyncio
+import queue
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+
+from asyncpg.exceptions import PostgresError
+from sqlalchemy import Connection, CursorResult, Engine, Row, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import QueuePool
+
+from storage.seal import Keys
+
+T = TypeVar("T")
+DialectName: TypeAlias = Literal["sqlite", "postgresql"]
+Flags: TypeAlias = frozenset[str]
+Result: TypeAlias = CursorResult[*tuple[Any, ...]]
+Record: TypeAlias = Row[*tuple[Any, ...]]
+
+GROUP: Final = 32  #: works that share a COMMIT
+TRIES: Final = 4
+BUSY_SECONDS: Final = 10
+POOL: Final = 8  #: connections of a process to PostgreSQL, readers included
+STATEMENTS: Final = 500  #: prepared statements kept by a connection
+
+
+class DatabaseUnavailable(Exception):
+    """The database cannot be reached or cannot commit: {why}."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The database cannot be reached or cannot commit: {why}.")
+
+
+class DatabaseReadOnly(Exception):
+    """The database takes no changes: {why}."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(f"The database takes no changes: {why}.")
+
+
+class DatabaseBehind(Exception):
+    """The database is at version {found}, this program needs {head}: run `tsunagi migrate`."""
+
+    def __init__(self, found: str, head: str) -> None:
+        self.found, self.head = found, head
+        super().__init__(f"The database is at version {found}, this program needs {head}: run `tsunagi migrate`.")
+
+
+class DatabaseAhead(Exception):
+    """The database is at version {found}, which this program ({head}) does not know: run the newer program."""
+
+    def __init__(self, found: str, head: str) -> None:
+        self.found, self.head = found, head
+        super().__init__(
+            f"The database is at version {found}, which this program ({head}) does not know: run the newer program."
+        )
+
+
+class Tx:
+    """What a work is handed: statements go through it, and whom the commit should wake."""
+
+    __slots__ = ("connection", "dialect", "flags", "keys")
+
+    def __init__(self, connection: Connection, dialect: DialectName, keys: Keys, flags: set[str]) -> None:
+        self.connection = connection
+        self.dialect = dialect
+        self.keys = keys
+        self.flags = flags
+
+    def execute(
+        self, statement: Any, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
+    ) -> Result:
+        """Run a statement, or the one of a pair that is this dialect's."""
+        if type(statement) is dict:
+            statement = statement[self.dialect]
+        return self.connection.execute(statement, parameters)
+
+    def flag(self, name: Literal["timers", "letters", "journal"]) -> None:
+        """Ask that the loop of this name be woken when the transaction has committed."""
+        self.flags.add(name)
+
+    def savepoint(self) -> AbstractContextManager[object]:
+        """Undo what is done inside when an exception leaves it."""
+        return self.connection.begin_nested()
+
+
+Work: TypeAlias = Callable[[Tx], T]
+
+
+class Store:
+    """The database of one municipality, as seen by one process."""
+
+    dialect: DialectName
+
+    def __init__(self, url: str, *, readers: int = 4, keys: Keys) -> None:
+        """Take `sqlite:///path` or `postgresql://…`; nothing is opened before the first work."""
+        self.url = address(url)
+        self.keys = keys
+        self._callbacks: list[Callable[[Flags], None]] = []
+        self._base: _Sqlite | _Postgres
+        if self.url.get_backend_name() == "sqlite":
+            self.dialect = "sqlite"
+            self._base = _Sqlite(self.url, readers, keys, self._tell)
+        else:
+            self.dialect = "postgresql"
+            self._base = _Postgres(self.url, readers, keys, self._tell)
+
+    async def transact(self, work: Work[T]) -> T:
+        """Run a work to its commit and answer what it returned; what it raised undoes it and is raised here.
+
+        Raises DatabaseUnavailable or DatabaseReadOnly when nothing could be kept.
+        """
+        return await self._base.transact(work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Run a work that only reads, on one snapshot and never in the writer's way."""
+        return await self._base.read(work)
+
+    async def close(self) -> None:
+        """Finish the works in hand and let go of every connection."""
+        await self._base.close()
+
+    def on_commit(self, callback: Callable[[Flags], None]) -> None:
+        """Call back in the event loop after commits that raised flags, with those."""
+        self._callbacks.append(callback)
+
+    @property
+    def engines(self) -> tuple[Engine, ...]:
+        """The engines behind (writer, reader): for event hooks that record statements."""
+        return self._base.engines
+
+    def _tell(self, flags: Flags) -> None:
+        for callback in self._callbacks:
+            callback(flags)
+
+
+def address(url: str) -> URL:
+    """Read a database address; PostgreSQL's plain form means asyncpg."""
+    found = make_url(url)
+    match found.get_backend_name():
+        case "sqlite":
+            if found.database in (None, "", ":memory:"):
+                raise ValueError("SQLite needs a file: sqlite:///path.")
+            return found.set(drivername="sqlite")
+        case "postgresql" | "postgres":
+            return found.set(drivername="postgresql+asyncpg")
+    raise ValueError("A database address begins with sqlite:/// or postgresql://.")
+
+
+# SQLite
+
+
+def sqlite_engine(url: URL, *, readers: int = 0) -> Engine:
+    """Make the writer's engine, or with `readers` one that only reads."""
+    path = Path(cast(str, url.database)).absolute()
+    if not readers:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    target = f"{path.as_uri()}?mode={'ro' if readers else 'rwc'}"
+
+    def connect() -> sqlite3.Connection:
+        # isolation_level None: the driver begins nothing by itself; we do, with IMMEDIATE.
+        connection = sqlite3.connect(
+            target,
+            uri=True,
+            timeout=BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=STATEMENTS,
+        )
+        for pragma in _PRAGMAS if not readers else _READER_PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    engine = create_engine("sqlite://", creator=connect, pool_size=readers or 1, max_overflow=0, poolclass=QueuePool)
+    begin = "BEGIN" if readers else "BEGIN IMMEDIATE"
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+_PRAGMAS: Final = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32768", "temp_store=MEMORY")
+_READER_PRAGMAS: Final = ("query_only=ON", "cache_size=-16384", "temp_store=MEMORY")
+
+
+@dataclass(slots=True)
+class _Job(Generic[T]):
+    work: Work[T]
+    loop: asyncio.AbstractEventLoop
+    future: "asyncio.Future[T]"
+    result: T | None = None
+    error: BaseException | None = None
+    flags: set[str] = field(default_factory=set)
+
+    def settle(self) -> None:
+        if self.future.cancelled():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(cast(T, self.result))
+
+
+class _Sqlite:
+    """One thread writes; a few others read."""
+
+    def __init__(self, url: URL, readers: int, keys: Keys, tell: Callable[[Flags], None]) -> None:
+        self._writer = sqlite_engine(url)
+        self._reader = sqlite_engine(url, readers=readers)
+        self._keys = keys
+        self._tell = tell
+        self._jobs: queue.SimpleQueue[_Job[Any] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._threads = ThreadPoolExecutor(readers, thread_name_prefix="tsunagi-read")
+        self.engines = (self._writer, self._reader)
+
+    async def transact(self, work: Work[T]) -> T:
+        loop = asyncio.get_running_loop()
+        job = _Job(work, loop, cast("asyncio.Future[T]", loop.create_future()))
+        self._start()
+        self._jobs.put(job)
+        return await job.future
+
+    async def read(self, work: Work[T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read, work)
+
+    async def close(self) -> None:
+        if self._thread:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+        await asyncio.to_thread(self._threads.shutdown)
+        self._writer.dispose()
+        self._reader.dispose()
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._write_for_ever, name="tsunagi-write", daemon=True)
+                self._thread.start()
+
+    def _read(self, work: Work[T]) -> T:
+        with in_words(), self._reader.connect() as connection, connection.begin():
+            return work(Tx(connection, "sqlite", self._keys, set()))
+
+    def _write_for_ever(self) -> None:
+        connection: Connection | None = None
+        going = True
+        while going:
+            jobs, going = self._waiting()
+            if not jobs:
+                continue
+            try:
+                connection = connection or self._writer.connect()
+                self._write(connection, jobs)
+            except BaseException as error:
+                _drop(connection)
+                connection = None
+                worded = _worded(error)
+                for job in jobs:
+                    job.error = job.error or worded
+            self._answer(jobs)
+        if connection is not None:
+            connection.close()
+
+    def _waiting(self) -> tuple[list[_Job[Any]], bool]:
+        """Wait for a work and take those that wait behind it; False at the end of the queue."""
+        found = [self._jobs.get()]
+        with suppress(queue.Empty):
+            while found[-1] is not None and len(found) < GROUP:
+                found.append(self._jobs.get_nowait())
+        jobs = [job for job in found if job is not None]
+        return [job for job in jobs if not job.future.cancelled()], len(jobs) == len(found)
+
+    def _write(self, connection: Connection, jobs: Sequence[_Job[Any]]) -> None:
+        """Run a group in one transaction; a work that raises loses its savepoint alone."""
+        with connection.begin():
+            for job in jobs:
+                try:
+                    with connection.begin_nested():
+                        job.result = job.work(Tx(connection, "sqlite", self._keys, job.flags))
+                except BaseException as error:
+                    # A full disk and the like make SQLite end the whole transaction: then nobody's work is kept.
+                    if not _driver(connection).in_transaction:
+                        raise
+                    job.error = _worded(error)
+
+    def _answer(self, jobs: Sequence[_Job[Any]]) -> None:
+        """Tell each loop once, whatever the number of its works."""
+        for loop in dict.fromkeys(job.loop for job in jobs):
+            own = [job for job in jobs if job.loop is loop]
+            with suppress(RuntimeError):  # the loop is closed: nobody waits for an answer any more
+                loop.call_soon_threadsafe(self._settle, own)
+
+    def _settle(self, jobs: Sequence[_Job[Any]]) -> None:
+        flags = frozenset().union(*(job.flags for job in jobs if job.error is None))
+        for job in jobs:
+            job.settle()
+        if flags:
+            self._tell(flags)
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    return cast(sqlite3.Connection, connection.connection.driver_connection)
+
+
+def _drop(connection: Connection | None) -> None:
+    """Let a connection go that has failed, whatever state it is in."""
+    if connection is not None:
+        with suppress(Exception):
+            connection.invalidate()
+        with suppress(Exception):
+            connection.close()
+
+
+# PostgreSQL
+
+
+class _Postgres:
+    """Writers and readers each have a few connections; a whole work runs in one go inside asyncpg's loop."""
+
+    def __init__(self, url: URL, readers: int, keys: Keys, tell: Callable[[Flags], None]) -> None:
+        readers = min(readers, POOL // 2)
+        self._writer = postgres_engine(url, POOL - readers)
+        self._reader = postgres_engine(url, readers, isolation_level="REPEATABLE READ").execution_options(
+            postgresql_readonly=True
+        )
+        self._keys = keys
+        self._tell = tell
+        self.engines = (self._writer.sync_engine, self._reader.sync_engine)
+
+    async def transact(self, work: Work[T]) -> T:
+        for left in reversed(range(TRIES)):
+            flags: set[str] = set()
+            committing = False
+
+            def whole(connection: Connection, flags: set[str] = flags) -> T:
+                nonlocal committing
+                result = work(Tx(connection, "postgresql", self._keys, flags))
+                committing = True
+                connection.commit()
+                return result
+
+            try:
+                with in_words():
+                    result = await _run(self._writer, whole)
+            except DatabaseUnavailable as error:
+                # A lost answer to COMMIT is not asked again here: the caller decides whether to come back.
+                if not left or committing or not _lost(error):
+                    raise
+                continue
+            except DBAPIError as error:
+                if not left or _state(error) not in _RACES:
+                    raise
+                continue
+            if flags:
+                self._tell(frozenset(flags))
+            return result
+        raise AssertionError("the last try answers or raises")
+
+    async def read(self, work: Work[T]) -> T:
+        def whole(connection: Connection) -> T:
+            return work(Tx(connection, "postgresql", self._keys, set()))
+
+        try:
+            with in_words():
+                return await _run(self._reader, whole)
+        except DatabaseUnavailable as error:
+            if not _lost(error):
+                raise
+        with in_words():
+            return await _run(self._reader, whole)
+
+    async def close(self) -> None:
+        await self._writer.dispose()
+        await self._reader.dispose()
+
+
+def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
+    return create_async_engine(
+        url,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+        connect_args={
+            "prepared_statement_cache_size": STATEMENTS,
+            "server_settings": {"application_name": "tsunagi", "jit": "off"},
+            "timeout": BUSY_SECONDS,
+        },
+        **options,
+    )
+
+
+async def _run(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+    connection: AsyncConnection = engine.connect()
+    try:
+        await connection.start()
+    except (OSError, PostgresError, PoolTimeout) as error:
+        raise DatabaseUnavailable(_silence(error)) from error
+    try:
+        return await connection.run_sync(work)
+    finally:
+        await connection.close()
+
+
+def _silence(error: Exception) -> str:
+    return "all its connections are busy" if isinstance(error, PoolTimeout) else "it does not answer"
+
+
+def _lost(error: DatabaseUnavailable) -> bool:
+    """Say whether a connection went away in use: the pool has thrown it out, another one may do."""
+    return isinstance(error.__cause__, DBAPIError) and error.__cause__.connection_invalidated
+
+
+_RACES: Final = ("40001", "40P01")  #: serialization failure, deadlock: one of the two may simply begin again
+
+
+# Errors in words
+
+
+def _state(error: DBAPIError) -> str:
+    return str(getattr(error.orig, "sqlstate", None) or "")
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        worded = _worded(error)
+        if worded is error:
+            raise
+        raise worded from error
+
+
+_SQLITE_GONE: Final = {
+    sqlite3.SQLITE_BUSY: "another process holds it",
+    sqlite3.SQLITE_LOCKED: "another process holds it",
+    sqlite3.SQLITE_IOERR: "its disk reports an error",
+    sqlite3.SQLITE_FULL: "its disk is full",
+    sqlite3.SQLITE_CANTOPEN: "its file cannot be opened",
+    sqlite3.SQLITE_NOTADB: "its file is not a database",
+    sqlite3.SQLITE_CORRUPT: "its file is damaged",
+}
+
+
+def _worded(error: BaseException) -> BaseException:
+    """Turn a failure of the database itself into one of ours; anything else stays what it is."""
+    if isinstance(error, DBAPIError):
+        code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF
+        state = _state(error)
+        if code == sqlite3.SQLITE_READONLY or state == "25006":
+            return DatabaseReadOnly("it is read-only")
+        if why := _SQLITE_GONE.get(code):
+            return DatabaseUnavailable(why)
+        if error.connection_invalidated or state[:2] in ("08", "53", "57"):
+            return DatabaseUnavailable("the connection was lost")
+        return error
+    if isinstance(error, sqlite3.Error):
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return DatabaseUnavailable(_SQLITE_GONE.get(code, "its file cannot be opened"))
+    return error

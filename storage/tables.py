@@ -1,0 +1,477 @@
+"""Every table, and the two ways in which values are kept: moments as microseconds in UTC, documents as compact JSON.
+
+The promise stands here as constraints: an open case has exactly one lead or interim body, a lead is a live member of
+staff, and an open case waits for something. A change here comes with a migration that names SQLAlchemy's types.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.types import TypeDecorator
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICRO: Final = timedelta(microseconds=1)
+
+#: Whatever JSON can hold.
+Plain: TypeAlias = Any
+
+
+def to_micros(at: datetime) -> int:
+    """Count the microseconds since 1970 of an aware datetime."""
+    span = at - EPOCH
+    return (span.days * 86_400 + span.seconds) * 1_000_000 + span.microseconds
+
+
+def from_micros(micros: int) -> datetime:
+    """Make the UTC datetime of a count of microseconds."""
+    return EPOCH + timedelta(microseconds=micros)
+
+
+#: Built once: `json.dumps` with options makes an encoder at every call.
+to_text: Final[Callable[[object], str]] = json.JSONEncoder(
+    ensure_ascii=False, separators=(",", ":"), allow_nan=False
+).encode
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept as BIGINT microseconds UTC (SQLite hands back naive datetimes)."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else to_micros(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+class Json(TypeDecorator[Plain]):
+    """A document, kept as compact text: the same on both databases, and its bytes can be hashed."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Plain, dialect: Dialect) -> str | None:
+        return None if value is None else to_text(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Plain:
+        return None if value is None else json.loads(value)
+
+
+#: SQLite numbers rows by itself only in a plain INTEGER PRIMARY KEY.
+Id: Final = BigInteger().with_variant(Integer(), "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _where(name: str, *columns: str, condition: str, unique: bool = False) -> Index:
+    """An index on some of the rows, the same on both databases."""
+    only = text(condition)
+    return Index(name, *columns, unique=unique, sqlite_where=only, postgresql_where=only)
+
+
+# The town
+
+municipality = Table(
+    "municipality",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("code", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("final_owner", Text, ForeignKey("staff.code"), nullable=False),
+    Column("doc", Json, nullable=False),  # the town file as it was loaded
+    Column("version", Integer, nullable=False),
+    CheckConstraint("id = 1", name="only_one"),
+)
+
+#: Its one row marks a demonstration: town time then was real time then.
+demo_clock = Table(
+    "demo_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("town_at", Moment, nullable=False),
+    Column("real_at", Moment, nullable=False),
+    CheckConstraint("id = 1", name="only_one"),
+)
+
+agencies = Table(
+    "agencies",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("active", Boolean, nullable=False),
+)
+
+staff = Table(
+    "staff",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("active", Integer, nullable=False),
+    Column("agency", Text, ForeignKey("agencies.code"), nullable=False),  # the first one
+    Column("doc", Json, nullable=False),
+    UniqueConstraint("code", "active"),
+    CheckConstraint("active IN (0, 1)", name="active"),
+)
+
+absences = Table(
+    "absences",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("staff", Text, ForeignKey("staff.code"), nullable=False),
+    Column("start", Moment, nullable=False),
+    Column("end", Moment, nullable=False),
+    Column("deputy", Text, ForeignKey("staff.code")),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("cancelled_at", Moment),
+    CheckConstraint('start < "end"', name="order"),
+)
+
+links = Table(
+    "links",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("account", Text, primary_key=True),
+    Column("staff", Text, ForeignKey("staff.code"), nullable=False, index=True),
+    Column("linked_at", Moment, nullable=False),
+)
+
+invites = Table(
+    "invites",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("staff", Text, ForeignKey("staff.code"), nullable=False),
+    Column("kind", Text, nullable=False),  # code | paper
+    Column("expires", Moment, nullable=False),
+    Column("used_at", Moment),
+    Column("made_by", Text, nullable=False),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("staff", Text, ForeignKey("staff.code"), nullable=False, index=True),
+    Column("made_at", Moment, nullable=False),
+    Column("seen_at", Moment, nullable=False),
+    Column("expires", Moment, nullable=False),
+    Column("ended_at", Moment),
+)
+
+# Households and what is written about them
+
+households = Table(
+    "households",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("key", LargeBinary),  # wrapped; null once it has been forgotten
+    Column("hash", Text, index=True),
+)
+
+texts = Table(
+    "texts",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("household", BigInteger, ForeignKey("households.id"), index=True),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
+# Cases
+
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("number", Text, nullable=False, unique=True),
+    Column("household", BigInteger, ForeignKey("households.id"), nullable=False, index=True),
+    Column("previous", BigInteger, ForeignKey("cases.id"), index=True),
+    Column("stage", Text, nullable=False),
+    Column("urgency", Text, nullable=False),
+    Column("lead", Text),
+    Column("lead_active", Integer),
+    Column("interim", Text, ForeignKey("agencies.code")),
+    Column("version", Integer, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("opened_agency", Text, nullable=False),
+    Column("district", Text),
+    Column("moved_at", Moment),
+    Column("stage_at", Moment),
+    Column("closed_at", Moment),
+    Column("nearest_due", Moment),
+    Column("nearest_kind", Text),
+    Column("waiting", Integer, nullable=False),
+    Column("doc", Json, nullable=False),
+    ForeignKeyConstraint(["lead", "lead_active"], ["staff.code", "staff.active"]),
+    CheckConstraint("stage = 'closed' OR (lead IS NULL) <> (interim IS NULL)", name="one_lead"),
+    CheckConstraint("stage = 'closed' OR (lead IS NULL) = (lead_active IS NULL)", name="lead_checked"),
+    CheckConstraint("lead_active = 1", name="lead_active"),
+    CheckConstraint("stage = 'closed' OR waiting > 0", name="promise_open_wait"),
+    _where("ix_cases_open", "stage", "nearest_due", condition="stage <> 'closed'"),
+    _where("ix_cases_lead", "lead", condition="stage <> 'closed'"),
+    Index("ix_cases_closed", "closed_at"),
+)
+
+handoffs = Table(
+    "handoffs",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), nullable=False),
+    Column("no", Integer, nullable=False),
+    Column("duty", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("from_agency", Text, nullable=False),
+    Column("to_agency", Text, nullable=False),
+    Column("to_staff", Text),
+    Column("holder", Text),
+    Column("batch", BigInteger),
+    Column("offered_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("doc", Json, nullable=False),
+    UniqueConstraint("case_id", "no"),
+    Index("ix_handoffs_to_agency", "to_agency", "state"),
+    Index("ix_handoffs_holder", "holder", "state"),
+    Index("ix_handoffs_sender", "sender", "state"),
+    _where(
+        "uq_handoffs_one_lead",
+        "case_id",
+        condition="duty = 'lead' AND state IN ('accepted', 'active', 'on_hold')",
+        unique=True,
+    ),
+    _where(
+        "uq_handoffs_one_of_batch",
+        "batch",
+        condition="batch IS NOT NULL AND state IN ('accepted', 'active', 'on_hold')",
+        unique=True,
+    ),
+)
+
+waits = Table(
+    "waits",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id")),  # null: about a person, not a case
+    Column("kind", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("handoff", BigInteger, ForeignKey("handoffs.id")),
+    Column("due_at", Moment, nullable=False),
+    Column("opened_at", Moment, nullable=False),
+    Column("rung", Integer, nullable=False),
+    Column("urgency", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("closed_at", Moment),
+    Column("why", Text, nullable=False),
+    Column("policy", Text, nullable=False),  # JSON; apart from doc because thousands of waits share a few
+    Column("doc", Json, nullable=False),
+    _where("ix_waits_case", "case_id", condition="closed_at IS NULL"),
+    _where("ix_waits_due", "due_at", condition="closed_at IS NULL"),
+)
+
+timers = Table(
+    "timers",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("wait_id", BigInteger, ForeignKey("waits.id"), nullable=False),
+    Column("case_id", BigInteger),
+    Column("rung", Integer, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("fired_at", Moment),
+    Column("cancelled_at", Moment),
+    UniqueConstraint("wait_id", "rung"),
+    _where("uq_timers_one_live", "wait_id", condition="fired_at IS NULL AND cancelled_at IS NULL", unique=True),
+    _where("ix_timers_due", "due_at", condition="fired_at IS NULL AND cancelled_at IS NULL"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("case_id", BigInteger, ForeignKey("cases.id")),  # null: about the town
+    Column("seq", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text),
+    Column("surface", Text, nullable=False),
+    Column("source", Text),
+    Column("dest", Text),
+    Column("data", Json, nullable=False),
+    Column("prev", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    UniqueConstraint("case_id", "seq"),
+    _where("uq_journal_town", "seq", condition="case_id IS NULL", unique=True),
+)
+
+# Words in and words out
+
+letters = Table(
+    "letters",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id")),
+    Column("handoff", BigInteger),
+    Column("wait", BigInteger),
+    Column("kind", Text, nullable=False),
+    Column("to_staff", Text),
+    Column("to_room", Text),
+    Column("surface", Text, nullable=False),
+    Column("address", Text),
+    Column("doc", Json, nullable=False),
+    Column("urgent", Boolean, nullable=False),
+    Column("must", Boolean, nullable=False),
+    Column("token", Text, unique=True),
+    Column("case_version", Integer),
+    Column("inbox_id", BigInteger),
+    Column("answer", Boolean, nullable=False),
+    Column("by_staff", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("not_before", Moment, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("lease", Text),
+    Column("lease_until", Moment),
+    Column("tries", Integer, nullable=False),
+    Column("ref", Text),
+    Column("why", Text, nullable=False),
+    Column("sent_at", Moment),
+    Column("cause", Text, nullable=False),
+    CheckConstraint("state IN ('pending', 'leased', 'sent', 'unknown', 'failed', 'superseded')", name="state"),
+    _where("ix_letters_pending", "not_before", condition="state = 'pending'"),
+    _where("ix_letters_leased", "lease_until", condition="state = 'leased'"),
+    _where("ix_letters_stuck", "state", condition="state IN ('unknown', 'failed')"),
+    Index("ix_letters_to_staff", "to_staff", "id"),
+    Index("ix_letters_to_room", "to_room", "id"),
+    Index("ix_letters_case", "case_id"),
+)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("platform", Text, nullable=False),
+    Column("event_id", Text, nullable=False),  # the platform's own; the same id twice is the same event
+    Column("natural_key", Text),
+    Column("conversation", Text, nullable=False),
+    Column("speaker", Text),
+    Column("kind", Text, nullable=False),  # words | press | post
+    Column("doc", Json, nullable=False),
+    Column("text", BigInteger, ForeignKey("texts.id")),
+    Column("received_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),  # done | parked
+    Column("tries", Integer, nullable=False),
+    Column("next_at", Moment),
+    Column("error", Text, nullable=False),
+    UniqueConstraint("platform", "event_id"),
+    UniqueConstraint("platform", "natural_key"),
+    _where("ix_inbox_parked", "next_at", condition="state = 'parked'"),
+)
+
+room_posts = Table(
+    "room_posts",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("room", Text, nullable=False),
+    Column("by_staff", Text, ForeignKey("staff.code"), nullable=False),
+    Column("text", BigInteger, ForeignKey("texts.id"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Index("ix_room_posts_room", "room", "id"),
+)
+
+turns = Table(
+    "turns",
+    metadata,
+    Column("staff", Text, ForeignKey("staff.code"), primary_key=True),
+    Column("conversation", Text, nullable=False),
+    Column("preview", Json),
+    Column("choices", Json),
+    Column("undo", Json),
+    Column("at", Moment, nullable=False),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    Column("reader", Text, primary_key=True),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), primary_key=True),
+    Column("word", Text, nullable=False),
+    Column("released", Boolean, nullable=False),
+    _where("uq_marks_word", "reader", "word", condition="NOT released", unique=True),
+    Index("ix_marks_case", "case_id"),
+)
+
+reads = Table(
+    "reads",
+    metadata,
+    Column("staff", Text, ForeignKey("staff.code"), primary_key=True),
+    Column("room", Text, primary_key=True),  # '' is one's own room
+    Column("letter_id", BigInteger, nullable=False),
+)
+
+capacity_asks = Table(
+    "capacity_asks",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), index=True),
+    Column("duty", Text, nullable=False),
+    Column("district", Text),
+    Column("urgency", Text, nullable=False),
+    Column("to_agency", Text, nullable=False),
+    Column("asked_at", Moment, nullable=False),
+    Column("asked_by", Text, nullable=False),
+    Column("answer", Text),
+    Column("answered_at", Moment),
+    Column("answered_by", Text),
+    Index("ix_capacity_asks_answered", "duty", "to_agency", "answered_at"),
+    _where("ix_capacity_asks_open", "to_agency", condition="answer IS NULL"),
+)
+
+# Processes among each other
+
+beats = Table(
+    "beats",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("instant", Moment, primary_key=True),
+    Column("at", Moment, nullable=False),
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", Moment, nullable=False),
+)

@@ -1,0 +1,92 @@
+"""Free text, sealed under its household's key: the only place of a person's story. The journal holds id and digest."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from storage import seal, tables
+from storage.store import Tx
+
+_T: Final = tables.texts
+_H: Final = tables.households
+
+_NEW_HOUSEHOLD: Final = insert(_H)
+_KEY: Final = select(_H.c.key).where(_H.c.id == bindparam("household"))
+_SAME: Final = select(_H.c.id).where(_H.c.hash == bindparam("hash")).order_by(_H.c.id)
+_NAME: Final = update(_H).where(_H.c.id == bindparam("of_household"))
+_INSERT: Final = insert(_T).returning(_T.c.id)
+_GET: Final = (
+    select(_T.c.sealed, _T.c.household, _H.c.key)
+    .select_from(_T.outerjoin(_H, _H.c.id == _T.c.household))
+    .where(_T.c.id == bindparam("text"))
+)
+_SEVERAL: Final = (
+    select(_T.c.id, _T.c.sealed, _T.c.household, _H.c.key)
+    .select_from(_T.outerjoin(_H, _H.c.id == _T.c.household))
+    .where(_T.c.id.in_(bindparam("texts", expanding=True)))
+)
+_FORGET: Final = update(_H).where(_H.c.id == bindparam("of_household")).values(key=None, hash=None)
+
+
+class Forgotten(Exception):
+    """This household's key has been destroyed: nothing can be written about it."""
+
+    def __init__(self) -> None:
+        super().__init__("This household's key has been destroyed: nothing can be written about it.")
+
+
+def open_household(tx: Tx, household: int, hash: str | None = None) -> None:
+    """Begin a household with a key of its own; `hash` is the keyed one by which a double is found."""
+    wrapped = tx.keys.wrap(seal.new_key(), household)
+    tx.execute(_NEW_HOUSEHOLD, {"id": household, "key": wrapped, "hash": hash})
+
+
+def same_hash(tx: Tx, hash: str) -> list[int]:
+    """Find households with this keyed hash."""
+    return list(tx.execute(_SAME, {"hash": hash}).scalars())
+
+
+def set_hash(tx: Tx, household: int, hash: str | None) -> None:
+    tx.execute(_NAME, {"of_household": household, "hash": hash})
+
+
+def put(tx: Tx, household: int | None, text: str, by: str, at: datetime) -> tuple[int, str]:
+    """Seal words and answer (id, digest); without a household they are colleagues' words among themselves."""
+    sealed = seal.seal(tx.keys.for_rooms if household is None else _key(tx, household), text)
+    digest = seal.digest(sealed)
+    row = {"household": household, "sealed": sealed, "digest": digest, "at": at, "by": by}
+    return int(tx.execute(_INSERT, row).scalar_one()), digest
+
+
+def get(tx: Tx, id: int) -> str | None:
+    """Open sealed words; None when there are none or their key is gone."""
+    row = tx.execute(_GET, {"text": id}).first()
+    return None if row is None else _open(tx, *row)
+
+
+def get_several(tx: Tx, ids: list[int]) -> dict[int, str]:
+    """Open several; those that do not open are missing."""
+    rows = tx.execute(_SEVERAL, {"texts": ids})
+    opened = {id_: _open(tx, sealed, household, wrapped) for id_, sealed, household, wrapped in rows}
+    return {id_: words for id_, words in opened.items() if words is not None}
+
+
+def forget(tx: Tx, household: int) -> None:
+    """Destroy a household's key: its texts stay sealed for ever, and the journal's chain stays whole."""
+    tx.execute(_FORGET, {"of_household": household})
+
+
+def _key(tx: Tx, household: int) -> bytes:
+    wrapped = tx.execute(_KEY, {"household": household}).scalar_one()
+    if wrapped is None:
+        raise Forgotten
+    return tx.keys.unwrap(wrapped, household)
+
+
+def _open(tx: Tx, sealed: bytes, household: int | None, wrapped: bytes | None) -> str | None:
+    if household is None:
+        return seal.unseal(tx.keys.for_rooms, sealed)
+    if wrapped is None:
+        return None
+    return seal.unseal(tx.keys.unwrap(wrapped, household), sealed)

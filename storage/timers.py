@@ -1,0 +1,72 @@
+"""Timers: the next instant at which each wait rings. `waits.save` sets and cancels them; here they are settled."""
+
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from sqlalchemy import Text, bindparam, func, select, type_coerce, update
+
+from storage import tables
+from storage.store import Tx
+
+_T: Final = tables.timers
+_W: Final = tables.waits
+_LIVE: Final = _T.c.fired_at.is_(None) & _T.c.cancelled_at.is_(None)
+
+
+class Timer(NamedTuple):
+    id: int
+    wait_id: int
+    case_id: int | None
+    rung: int
+    due_at: datetime
+
+
+_DUE: Final = (
+    select(_T.c.id, _T.c.wait_id, _T.c.case_id, _T.c.rung, _T.c.due_at)
+    .where(_LIVE, _T.c.due_at <= bindparam("now"))
+    .order_by(_T.c.due_at, _T.c.id)
+    .limit(bindparam("limit"))
+)
+_SETTLE: Final = update(_T).where(_T.c.id == bindparam("of_id"), _LIVE)
+_NEXT: Final = select(func.min(_T.c.due_at)).where(_LIVE)
+_SKIP: Final = (
+    select(tables.cases.c.id).where(tables.cases.c.id == bindparam("case")).with_for_update(skip_locked=True)
+)  # fmt: skip
+_PENDING: Final = select(func.count()).select_from(_T).where(_LIVE)
+_SILENT: Final = (
+    select(_W.c.id, _W.c.case_id)
+    .outerjoin(_T, (_T.c.wait_id == _W.c.id) & _LIVE)
+    .where(_W.c.closed_at.is_(None), _T.c.id.is_(None), type_coerce(_W.c.doc, Text).like('%"next_at":%'))
+    .order_by(_W.c.id)
+)
+
+
+def due(tx: Tx, now: datetime, limit: int = 100) -> list[Timer]:
+    """List timers that are due, the longest first; nothing is locked."""
+    return [Timer(*row) for row in tx.execute(_DUE, {"now": now, "limit": limit})]
+
+
+def settle(tx: Tx, timer_id: int, now: datetime) -> bool:
+    """Make a timer one that has rung; False when it has rung or been cancelled meanwhile."""
+    return tx.execute(_SETTLE, {"of_id": timer_id, "fired_at": now}).rowcount == 1
+
+
+def next_due(tx: Tx) -> datetime | None:
+    """Find when the next timer rings."""
+    found: datetime | None = tx.execute(_NEXT).scalar()
+    return found
+
+
+def lock_case_skip(tx: Tx, case_id: int) -> bool:
+    """Lock a case unless somebody is at it (False: look again later). On SQLite the writer thread is the lock."""
+    return tx.dialect == "sqlite" or tx.execute(_SKIP, {"case": case_id}).first() is not None
+
+
+def live(tx: Tx) -> int:
+    """Count the timers that will ring."""
+    return int(tx.execute(_PENDING).scalar_one())
+
+
+def silent(tx: Tx) -> list[tuple[int, int | None]]:
+    """List (wait, case) that should ring and have no timer: an empty list, or a promise was lost."""
+    return [(wait, case) for wait, case in tx.execute(_SILENT)]

@@ -1,0 +1,47 @@
+"""Whose turn it is in a conversation: what a bare 送る, a digit or 取消 means for one person."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import bindparam, delete, select
+
+from storage import tables
+from storage.store import Tx
+from storage.upsert import insert_or_update
+
+_T: Final = tables.turns
+_NAMES: Final = ("staff", "conversation", "preview", "choices", "undo", "at")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What was last laid before a person."""
+
+    staff: str
+    conversation: str
+    at: datetime
+    preview: Any = None  #: what 送る would do
+    choices: Any = None  #: what the digits mean
+    undo: Any = None  #: what 取消 would take back
+
+
+_GET: Final = select(_T.c.staff, _T.c.conversation, _T.c.at, _T.c.preview, _T.c.choices, _T.c.undo).where(
+    _T.c.staff == bindparam("staff")
+)
+_KEEP: Final = insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "undo", "at")
+_CLEAR: Final = delete(_T).where(_T.c.staff == bindparam("staff"))
+
+
+def of(tx: Tx, staff: str) -> Turn | None:
+    row = tx.execute(_GET, {"staff": staff}).first()
+    return Turn(*row) if row else None
+
+
+def keep(tx: Tx, turn: Turn) -> None:
+    """Replace what was laid before this person."""
+    tx.execute(_KEEP, {name: getattr(turn, name) for name in _NAMES})
+
+
+def clear(tx: Tx, staff: str) -> None:
+    tx.execute(_CLEAR, {"staff": staff})

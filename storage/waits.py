@@ -1,0 +1,166 @@
+"""Waits and the timers that ring them. Those of a case are kept by `cases.save`; some are about a person alone."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import bindparam, insert, select, update
+
+from storage import tables
+from storage.codec import Codec, policy_of, policy_text
+from storage.store import Record, Tx
+from storage.upsert import insert_or_update
+from workflow.case import Wait
+from workflow.ladder import Urgency
+
+_T: Final = tables.waits
+_TIMERS: Final = tables.timers
+_COLUMNS: Final = (
+    "id",
+    "kind",
+    "owner",
+    "handoff",
+    "due_at",
+    "opened_at",
+    "rung",
+    "urgency",
+    "subject",
+    "closed_at",
+    "why",
+)
+_CODEC: Final = Codec(Wait, without=(*_COLUMNS, "policy"))
+
+#: What `from_row` wants, in this order.
+COLUMNS: Final = (*(_T.c[name] for name in _COLUMNS), _T.c.policy, _T.c.doc)
+
+_OF_CASE: Final = select(*COLUMNS).where(_T.c.case_id == bindparam("case"), _T.c.closed_at.is_(None)).order_by(_T.c.id)
+_ONE: Final = select(*COLUMNS).where(_T.c.id == bindparam("wait"), _T.c.closed_at.is_(None))
+_LOCKED: Final = _ONE.with_for_update()
+_LOOSE: Final = select(*COLUMNS).where(_T.c.case_id.is_(None), _T.c.closed_at.is_(None)).order_by(_T.c.id)
+_INSERT: Final = insert(_T)
+_UPDATE: Final = update(_T).where(_T.c.id == bindparam("of_wait"))
+_LIVE: Final = _TIMERS.c.fired_at.is_(None) & _TIMERS.c.cancelled_at.is_(None)
+_CANCEL: Final = update(_TIMERS).where(_TIMERS.c.wait_id == bindparam("of_wait"), _LIVE)
+_ARM: Final = insert_or_update(
+    _TIMERS, ("wait_id", "rung"), "due_at", fixed={"cancelled_at": None}, where=_TIMERS.c.fired_at.is_(None)
+)
+_URGENCY: Final = {member.value: member for member in Urgency}
+
+
+class WaitLost(Exception):
+    """A wait was open before and is neither open nor closed after: {kind}."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"A wait was open before and is neither open nor closed after: {kind}.")
+
+
+def of_case(tx: Tx, case: int) -> tuple[Wait, ...]:
+    """Read a case's open waits, the oldest first."""
+    return tuple(from_row(row) for row in tx.execute(_OF_CASE, {"case": case}))
+
+
+def get(tx: Tx, wait: int, *, lock: bool = False) -> Wait | None:
+    """Read one open wait."""
+    row = tx.execute(_LOCKED if lock else _ONE, {"wait": wait}).first()
+    return from_row(row) if row else None
+
+
+def loose(tx: Tx) -> list[Wait]:
+    """Read the open waits that belong to no case."""
+    return [from_row(row) for row in tx.execute(_LOOSE)]
+
+
+def stand(tx: Tx, wait: Wait) -> None:
+    """Open a wait that belongs to no case."""
+    save(tx, None, (), (wait,), (), wait.opened_at)
+
+
+def change(tx: Tx, before: Wait, after: Wait, at: datetime) -> None:
+    """Keep what became of a wait that belongs to no case: another rung, another due time, or its end."""
+    if after.closed_at:
+        save(tx, None, (before,), (), (after,), at)
+    else:
+        save(tx, None, (before,), (after,), (), at)
+
+
+def save(
+    tx: Tx, case: int | None, before: Iterable[Wait], after: Iterable[Wait], closed: Iterable[Wait], at: datetime
+) -> None:
+    """Write the waits that differ and keep one live timer for each that rings; a rung that has rung rings no more."""
+    old = {wait.id: wait for wait in before}
+    fresh: list[dict[str, Any]] = []
+    changed: list[dict[str, Any]] = []
+    silenced: list[dict[str, Any]] = []
+    armed: list[dict[str, Any]] = []
+    for wait in after:
+        was = old.pop(wait.id, None)
+        if was is wait:
+            continue
+        if was is None:
+            fresh.append(_row(case, wait))
+        elif was != wait:
+            changed.append(_row(case, wait) | {"of_wait": wait.id})
+        rings = (wait.next_at, wait.rung)
+        if was is not None and rings == (was.next_at, was.rung):
+            continue
+        if was is not None and was.next_at is not None and (wait.next_at is None or wait.rung != was.rung):
+            silenced.append({"of_wait": wait.id, "cancelled_at": at})
+        if wait.next_at is not None:
+            armed.append({"wait_id": wait.id, "case_id": case, "rung": wait.rung, "due_at": wait.next_at})
+    for wait in closed:
+        was = old.pop(wait.id, None)
+        if was is None:
+            fresh.append(_row(case, wait))
+            continue
+        changed.append(_row(case, wait) | {"of_wait": wait.id})
+        if was.next_at is not None:
+            silenced.append({"of_wait": wait.id, "cancelled_at": at})
+    for wait in old.values():
+        raise WaitLost(wait.kind)
+    _write(tx, fresh, changed, silenced, armed)
+
+
+def from_row(row: Record | Sequence[Any]) -> Wait:
+    """Make a wait of the first columns of a row selected with COLUMNS."""
+    id_, kind, owner, handoff, due_at, opened_at, rung, urgency, subject, closed_at, why, policy, doc = row[:13]
+    return _CODEC.load(
+        doc, id=id_, kind=kind, owner=owner, handoff=handoff, due_at=due_at, opened_at=opened_at, rung=rung,
+        urgency=_URGENCY[urgency], subject=subject, closed_at=closed_at, why=why, policy=policy_of(policy),
+    )  # fmt: skip
+
+
+def _write(
+    tx: Tx,
+    fresh: list[dict[str, Any]],
+    changed: list[dict[str, Any]],
+    silenced: list[dict[str, Any]],
+    armed: list[dict[str, Any]],
+) -> None:
+    if changed:
+        tx.execute(_UPDATE, changed)
+    if fresh:
+        tx.execute(_INSERT, fresh)
+    if silenced:
+        tx.execute(_CANCEL, silenced)
+    if armed:
+        tx.execute(_ARM, armed)
+        tx.flag("timers")
+
+
+def _row(case: int | None, wait: Wait) -> dict[str, Any]:
+    return {
+        "id": wait.id,
+        "case_id": case,
+        "kind": wait.kind,
+        "owner": wait.owner,
+        "handoff": wait.handoff,
+        "due_at": wait.due_at,
+        "opened_at": wait.opened_at,
+        "rung": wait.rung,
+        "urgency": wait.urgency.value,
+        "subject": wait.subject,
+        "closed_at": wait.closed_at,
+        "why": wait.why,
+        "policy": policy_text(wait.policy),
+        "doc": _CODEC.dump(wait),
+    }

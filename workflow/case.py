@@ -1,0 +1,277 @@
+"""A case as a value: everything one decision looks at. No rules here but what can be read off the value itself."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from workflow.ladder import Policy, Urgency
+from workflow.path import ASKED, ENDED, HELD
+from workflow.people import LEAD, WATCH
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One strand of the troubles, with the person's own wish."""
+
+    no: int  #: 1, 2, 3 … within the case
+    concern: str  #: a code of the town's list
+    wish: str = "unknown"  #: wanted | not_wanted | unknown
+    status: str = "open"
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An agency that was asked for a need, and what it said."""
+
+    agency: str
+    at: datetime
+    answer: str = ""  #: "", accepted, declined, expired, withdrawn, released, failed, mistake
+    code: str = ""  #: of the decline
+    answered_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """(case, duty): who was asked, and how often nobody could."""
+
+    duty: str
+    asked: tuple[Asked, ...] = ()
+    hops: int = 0  #: declines and silences for this need
+    stuck: bool = False  #: somebody has to name the next step
+    to_coordinator: bool = False  #: … and that is the coordinator (second no, release, bounce)
+    why: str = ""  #: what stuck it: declined | expired | released | withdrawn | failed | condition
+    bounced: bool = False  #: it went back to a former holder
+
+    def refused_by(self) -> Iterator[Asked]:
+        return (a for a in self.asked if a.answer in ("declined", "expired"))
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """代理の記録: an answer that somebody else wrote down."""
+
+    by: str
+    person: str
+    means: str  #: phone | fax | meeting
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """An offer of a duty (or of the lead), and what became of it."""
+
+    id: int
+    no: int  #: 1, 2, 3 … within the case
+    duty: str
+    state: str
+    sender: str  #: 見届け役: on until the result has come back
+    from_agency: str
+    to_agency: str
+    offered_at: datetime
+    basis: str
+    left: str | None = None  #: the state that resume or answer returns to
+    to_staff: str | None = None  #: the person named, when one is
+    holder: str | None = None
+    batch: int | None = None  #: 一斉依頼: the first acceptance wins among its handoffs
+    issues: tuple[int, ...] = ()
+    meets_person: bool = True
+    keeps: str = ""  #: 力合わせ: what the sender goes on doing (a duty code), or empty
+    last_candidate: bool = False
+    weekly: bool = False  #: the agency decides in a weekly 受理会議
+    until: datetime | None = None  #: 検討 to, 空き待ち review, 一時休み until
+    considered: bool = False
+    questions: int = 0
+    question: str = ""  #: a code of the town's [[missing]]
+    condition: str = ""  #: a code of the town's [[condition]]
+    accepted_at: datetime | None = None
+    connected_at: datetime | None = None
+    result_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str = ""  #: a code: decline, release
+    text: int | None = None  #: id of a sealed text
+    attempts: int = 0  #: 会えず before first contact
+    calm: int = 0  #: 会えた・変わりなし in a row
+    missed: int = 0  #: 会えていない in a row
+    cadence: str = ""  #: a Span between check-ins; empty: the policy's
+    ask_again: str = ""  #: policy of the next check-in when it is not the usual one
+    lengthen: bool = False  #: the bot has proposed a longer interval, a human has not answered
+    withdraw_asked: bool = False  #: the sender asked to take back what was accepted; the coordinator decides
+    held_by_head: bool = False  #: a head holds it for an absent or leaving member
+    proxy: Proxy | None = None
+    late_accept: str | None = None  #: who accepted after it had ended
+
+    @property
+    def asked(self) -> bool:
+        return self.state in ASKED
+
+    @property
+    def held(self) -> bool:
+        return self.state in HELD
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def awaits_result(self) -> bool:
+        """つながった has been said and the holder's first report has not come back."""
+        return self.connected_at is not None and self.result_at is None and self.held
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """次の約束: what somebody has to do until when, and whom its silence reaches."""
+
+    id: int
+    kind: str
+    owner: str  #: a relation (lead, receiver, coordinator …), looked up when needed
+    opened_at: datetime
+    due_at: datetime
+    policy: Policy
+    handoff: int | None = None
+    about: int | None = None  #: the wait that this one was climbed from, the handoff's text …
+    rung: int = 0  #: the next rung to ring
+    next_at: datetime | None = None  #: when it rings; the live timer
+    urgency: Urgency = Urgency.NORMAL
+    paused_left: float | None = None  #: open minutes left while the receiver's clock stands still
+    extended: int = 0
+    told: tuple[str, ...] = ()  #: who has been told by this ladder already
+    subject: str = ""  #: a person or account, for waits about somebody (相談, 電話, 緊急)
+    closed_at: datetime | None = None
+    why: str = ""  #: what closed it
+
+    @property
+    def key(self) -> tuple[str, int | None, int | None, str]:
+        return (self.kind, self.handoff, self.about, self.subject)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """The person's agreement that something may be shared."""
+
+    state: str  #: full | partial | pending | refused | withdrawn | not_sought
+    agencies: tuple[str, ...] = ()  #: with partial: only these
+    at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A closing or a suspension that waits for its second person."""
+
+    kind: str  #: close | suspend
+    by: str
+    at: datetime
+    reason: str
+    notice_until: datetime | None = None  #: None: no notice (suspension, 逝去)
+    asked: bool = False  #: the notice is over and the approver has been asked
+    objections: tuple[str, ...] = ()
+    recheck: datetime | None = None
+    procedure: bool = False  #: 連絡不通: the logged procedure is there
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Something asked beside the path: 相談, 電話, 気がかり, 安否確認, 支援会議."""
+
+    no: int
+    kind: str  #: talk | phone | concern | safety | conference | abuse
+    by: str
+    at: datetime
+    handoff: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One episode of one household."""
+
+    id: int
+    number: str
+    household: int
+    stage: str
+    urgency: Urgency
+    opened_at: datetime
+    opened_by: str
+    opened_agency: str
+    version: int = 0
+    seq: int = 0  #: length of the journal
+    head: str = ""  #: hash of its last line
+    lead: str | None = None
+    interim: str | None = None  #: the coordinating body, when nobody else is
+    previous: int | None = None  #: the episode before
+    left: str | None = None  #: the stage that resume returns to
+    district: str | None = None
+    moved_at: datetime | None = None  #: last human act; the "no movement" waits count from here
+    stage_at: datetime | None = None
+    screening: str = ""  #: continue | refer | inform
+    duplicates_shown: bool = True
+    consent: Consent | None = None
+    bases: tuple[tuple[str, str], ...] = ()  #: (agency, basis) beside consent
+    conference: str = ""  #: "" | not_needed | planned
+    conference_at: datetime | None = None
+    interval: str = ""  #: of the watcher's check-ins, a Span
+    signs: int | None = None  #: id of the sealed warning signs
+    danger: bool = False
+    abuse: bool = False
+    deceased: bool = False
+    decision: str = ""  #: "" | pending (事後承認) | made
+    coordination: str = ""  #: "" | active | ended (区切り)
+    proposal: Proposal | None = None
+    closing_reason: str = ""
+    closed_at: datetime | None = None
+    reviewed_at: datetime | None = None
+    interim_since: datetime | None = None
+    recheck: datetime | None = None  #: of a suspended case
+    issues: tuple[Issue, ...] = ()
+    needs: tuple[Need, ...] = ()
+    requests: tuple[Request, ...] = ()
+    handoffs: tuple[Handoff, ...] = field(default=())
+    waits: tuple[Wait, ...] = field(default=())  #: the open ones
+
+    @property
+    def open(self) -> bool:
+        return self.stage != "closed"
+
+    def handoff(self, no_or_id: int) -> Handoff | None:
+        return next((h for h in self.handoffs if no_or_id in (h.id, h.no)), None)
+
+    def of_duty(self, duty: str) -> Iterator[Handoff]:
+        return (h for h in self.handoffs if h.duty == duty)
+
+    @property
+    def held(self) -> tuple[Handoff, ...]:
+        return tuple(h for h in self.handoffs if h.held)
+
+    @property
+    def asked(self) -> tuple[Handoff, ...]:
+        return tuple(h for h in self.handoffs if h.asked)
+
+    @property
+    def lead_handoff(self) -> Handoff | None:
+        """The handoff that gave the present lead the lead; None when they opened the case."""
+        return next((h for h in self.held if h.duty == LEAD), None)
+
+    @property
+    def watchers(self) -> tuple[Handoff, ...]:
+        return tuple(h for h in self.held if h.duty == WATCH)
+
+    def need(self, duty: str) -> Need:
+        return next((n for n in self.needs if n.duty == duty), Need(duty))
+
+    def issue(self, concern: str) -> Issue | None:
+        return next((i for i in self.issues if i.concern == concern), None)
+
+    def wait(self, kind: str, handoff: int | None = None) -> Wait | None:
+        return next((w for w in self.waits if w.kind == kind and (handoff is None or w.handoff == handoff)), None)
+
+    def waits_of(self, handoff: int) -> Iterator[Wait]:
+        return (w for w in self.waits if w.handoff == handoff)
+
+    @property
+    def nearest(self) -> Wait | None:
+        return min((w for w in self.waits if w.paused_left is None), key=lambda w: w.due_at, default=None)
+
+    def agencies(self) -> frozenset[str]:
+        """Agencies that hold, watch or are being asked something of this case."""
+        asked = {a for h in self.handoffs if h.asked or h.held for a in (h.to_agency, h.from_agency)}
+        return frozenset(asked | {self.opened_agency})

@@ -1,0 +1,330 @@
+"""Decisions about the facts beside the stage: consent and basis, screening, issues and wishes, urgency, intervals, requests."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from workflow import refusals as no
+from workflow.calendar import Span
+from workflow.case import Case, Consent, Handoff, Issue, Request
+from workflow.handoff import basis_for, reader_of
+from workflow.ladder import Urgency
+from workflow.outcome import Act, Outcome
+from workflow.people import Role
+from workflow.promise import rearm
+from workflow.who import codes, lead, stands, team
+
+BASES = ("consent", "art106_6", "law", "art69", "life")
+CONSENTS = ("full", "partial", "pending", "refused", "withdrawn", "not_sought")
+SCREENINGS = ("continue", "refer", "inform")
+LONGEST_INTERVAL = timedelta(days=93)
+
+
+def must_lead(case: Case, act: Act) -> None:
+    """Refuse anybody but the lead and coordinators, and anything about a closed case."""
+    if not case.open:
+        raise no.CaseClosed(number=case.number)
+    if act.by is None or not stands("lead", act.by, case, act.town, act.at):
+        raise no.LeadOnly(lead=case.lead)
+
+
+def screen(case: Case, result: str, act: Act) -> Outcome:
+    """見立て: go on here, refer, or inform only. The guard of ほぐし."""
+    must_lead(case, act)
+    out = Outcome(case, act).become(screening=result)
+    return out.note("case.screened", result=result).done()
+
+
+def consent(case: Case, state: str, agencies: tuple[str, ...], act: Act) -> Outcome:
+    """同意: あり (every agency, or only those named), なし, 未, 撤回. Withdrawing ends what rested on it before the next read."""
+    must_lead(case, act)
+    if state == "full" and agencies:
+        state = "partial"
+    out = Outcome(case, act).become(consent=Consent(state, agencies if state == "partial" else (), act.at))
+    out.note("case.consent", case.consent.state if case.consent else None, state, agencies=list(agencies))
+    _recheck_offers(out)
+    return out.done()
+
+
+def _recheck_offers(out: Outcome) -> None:
+    """Offers that rest on a consent which no longer covers their receiver are taken back politely (I26)."""
+    for handoff in out.case.asked:
+        if handoff.basis == "consent" and basis_for(out.case, handoff.to_agency, handoff.from_agency) is None:
+            reader = reader_of(handoff)
+            out.move(handoff, "withdraw", data={"why": "consent"})
+            out.answer_need(handoff, "withdrawn")
+            out.stick(handoff, "withdrawn")
+            out.tell("withdrawn", reader, handoff=handoff)
+
+
+def basis(case: Case, agency: str, kind: str, act: Act) -> Outcome:
+    """根拠: why something may be shared with one agency without consent (106条の6, 法令, 69条, 生命)."""
+    must_lead(case, act)
+    rest = tuple(b for b in case.bases if b[0] != agency)
+    out = Outcome(case, act)
+    if kind == "consent":
+        known = case.consent.agencies if case.consent and case.consent.state == "partial" else ()
+        out.become(consent=Consent("partial", tuple(dict.fromkeys((*known, agency))), act.at))
+        if case.consent and case.consent.state == "full":
+            out.become(consent=case.consent)
+    else:
+        out.become(bases=(*rest, (agency, kind)))
+    return out.note("case.basis", agency=agency, basis=kind).done()
+
+
+# -- issues
+
+
+def note_issue(case: Case, concern: str, wish: str, act: Act, *, urgent: bool = False) -> Outcome:
+    """困りごと: note a new issue, or set the person's wish for one that is there."""
+    must_lead(case, act)
+    out = Outcome(case, act)
+    issue = case.issue(concern)
+    if issue is None:
+        add_issue(out, concern, wish, urgent=urgent)
+    else:
+        if issue.status in ("gap", "not_wanted", "settled"):
+            issue = out.move_issue(issue, "raise")
+        out.set_issue(replace(issue, wish=wish, urgent=urgent or issue.urgent))
+        out.note("issue.wish", issue=issue.no, concern=concern, wish=wish)
+    return out.done()
+
+
+def add_issue(out: Outcome, concern: str, wish: str = "unknown", *, urgent: bool = False) -> Issue:
+    issue = Issue(no=len(out.case.issues) + 1, concern=concern, wish=wish, urgent=urgent)
+    out.set_issue(issue)
+    out.note("issue.note", None, "open", issue=issue.no, concern=concern, wish=wish)
+    return issue
+
+
+def judge_issue(case: Case, concern: str, event: str, act: Act) -> Outcome:
+    """資源なし (mark_gap) · 望まない (not_wanted) · 解決 (settle) · もう一度 (raise)."""
+    must_lead(case, act)
+    issue = case.issue(concern)
+    if issue is None:
+        raise no.NoSuchConcern(text=concern)
+    out = Outcome(case, act)
+    wish = {"not_wanted": "not_wanted"}.get(event, issue.wish)
+    out.move_issue(issue, event, wish=wish)
+    _unstick_needs(out)
+    return out.done()
+
+
+def _unstick_needs(out: Outcome) -> None:
+    """A need whose issues are all settled, unwanted or known gaps asks nobody any more."""
+    open_issues = {i.no for i in out.case.issues if i.status in ("open", "held")}
+    for need in out.case.needs:
+        named = {n for h in out.case.of_duty(need.duty) for n in h.issues}
+        if need.stuck and named and not named & open_issues:
+            out.set_need(replace(need, stuck=False, why=""))
+
+
+# -- plans
+
+
+def no_conference(case: Case, act: Act) -> Outcome:
+    """会議なし: the decision that no conference is needed is a decision too."""
+    must_lead(case, act)
+    return Outcome(case, act).become(conference="not_needed").note("case.conference", decision="not_needed").done()
+
+
+def conference(case: Case, kind: str, when: datetime | None, act: Act) -> Outcome:
+    """会議: 重層 is the coordinator's own; 支援 asks the city to convene (社福法106条の6)."""
+    _coordinator(act)
+    if not case.open:
+        raise no.CaseClosed(number=case.number)
+    out = Outcome(case, act).become(conference="planned", conference_at=when)
+    out.note("case.conference", decision="planned", at=when.isoformat() if when else None)
+    if kind == "support":
+        _request(out, "conference", act.who)
+        out.tell("conference_asked", *codes(act.town.officials))
+    people = [p for p in team(case, act.town) if p != act.who]
+    out.tell("conference", *people, soft=True, at=when.isoformat() if when else "")
+    return out.done()
+
+
+def convene(case: Case, act: Act) -> Outcome:
+    """招集: the city convenes the conference it was asked for."""
+    _official(act)
+    asked = next((r for r in case.requests if r.kind == "conference"), None)
+    if asked is None:
+        raise no.NothingToAnswer()
+    out = Outcome(case, act).become(requests=tuple(r for r in case.requests if r is not asked))
+    out.note("case.convened")
+    return out.tell("convened", *codes(act.town.coordinators)).done()
+
+
+def decide_support(case: Case, act: Act) -> Outcome:
+    """支援決定 by the city; after the fact it settles the 事後承認."""
+    _official(act)
+    if case.decision == "made":
+        raise no.AlreadyDone(event="decide", state="made")
+    out = Outcome(case, act).become(decision="made")
+    out.note("case.decision", case.decision or None, "made", after_the_fact=case.decision == "pending")
+    return out.tell("decided", *lead(case, act.town), soft=True).done()
+
+
+def set_interval(case: Case, span: str, act: Act, *, lengthen: bool = False) -> Outcome:
+    """間隔: of the watcher's check-ins. Longer than a month only when a human agrees to the proposal after three 会えた."""
+    must_lead(case, act)
+    parsed = Span.parse(span)
+    probe = act.at + _length(parsed, act)
+    if probe - act.at > LONGEST_INTERVAL:
+        raise no.DayOutOfRange(latest=act.at + LONGEST_INTERVAL)
+    longer = probe - act.at > timedelta(days=31)
+    proposed = [h for h in case.held if h.lengthen]
+    if longer and not (lengthen and proposed):
+        raise no.LengthenByProposalOnly()
+    out = Outcome(case, act).become(interval=span)
+    for handoff in proposed if lengthen else ():
+        out.put(replace(handoff, lengthen=False, calm=0, cadence=span))
+    return out.note("case.interval", case.interval or None, span, agreed=lengthen).done()
+
+
+def _length(span: Span, act: Act) -> timedelta:
+    hours = act.town.body.hours
+    return span.after(act.at, hours) - act.at
+
+
+def set_signs(case: Case, text: int, act: Act) -> Outcome:
+    """サイン: what the watcher looks out for, sealed; the guard of 見守り."""
+    must_lead(case, act)
+    return Outcome(case, act).become(signs=text).note("case.signs", text=text).done()
+
+
+def reviewed(case: Case, act: Act) -> Outcome:
+    """見直し: the plan was looked at; the next review counts from now."""
+    must_lead(case, act)
+    out = Outcome(case, act).become(reviewed_at=act.at)
+    return out.renew("plan_review").note("case.reviewed").done()
+
+
+def end_coordination(case: Case, act: Act) -> Outcome:
+    """区切り: 多機関協働 ends its part; case, lead and roles go on (counted)."""
+    _coordinator(act)
+    if case.coordination == "ended":
+        raise no.AlreadyDone(event="end_coordination", state="ended")
+    out = Outcome(case, act).become(coordination="ended").note("case.coordination_ended")
+    return out.tell("coordination_ended", *team(case, act.town), soft=True).done()
+
+
+# -- urgency and requests
+
+
+def set_urgency(case: Case, urgency: Urgency, act: Act, *, code: str = "") -> Outcome:
+    """急ぎ 緊急 通常: raised by anyone on the case, lowered by lead or coordinator with a code. Raising re-arms every wait."""
+    if not case.open:
+        raise no.CaseClosed(number=case.number)
+    if case.deceased:
+        raise no.DeceasedQuiet()
+    if urgency is case.urgency:
+        raise no.AlreadyDone(event="urgency", state=urgency.value)
+    if urgency.rank < case.urgency.rank:
+        must_lead(case, act)
+        if not code:
+            raise no.ReasonMissing(word="通常", list="lowering")
+    before = case.urgency
+    out = Outcome(case, act).become(urgency=urgency)
+    out.note("case.urgency", before.value, urgency.value, code=code)
+    rearm(out, before)
+    if urgency.rank > before.rank:
+        candidates = [reader_of(h) for h in case.asked]
+        out.tell("urgency_raised", *team(case, act.town), *candidates, urgency=urgency.value)
+        if urgency is Urgency.EMERGENCY:
+            out.tell("urgency_raised", *codes(act.town.coordinators), must=True, urgency=urgency.value)
+    else:
+        out.tell("urgency_lowered", *team(case, act.town), soft=True, urgency=urgency.value)
+    return out.done()
+
+
+def request(case: Case, kind: str, act: Act, *, handoff: Handoff | None = None) -> Outcome:
+    """相談 · 電話 · 気がかり about this case: the lead has until the end of the day."""
+    if not case.open:
+        raise no.CaseClosed(number=case.number)
+    out = Outcome(case, act)
+    made = _request(out, kind, act.who, handoff)
+    out.tell(f"{kind}_wanted", *lead(case, act.town), handoff=handoff, person=act.who, request=made.no)
+    return out.done()
+
+
+def _request(out: Outcome, kind: str, by: str, handoff: Handoff | None = None) -> Request:
+    no_ = max((r.no for r in out.case.requests), default=out.case.seq) + 1
+    made = Request(no_, kind, by, out.act.at, handoff.id if handoff else None)
+    out.become(requests=(*out.case.requests, made))
+    out.note(f"request.{kind}", request=no_, by=by, handoff=handoff.no if handoff else None)
+    return made
+
+
+def talked(case: Case, act: Act, *, kinds: tuple[str, ...] = ("talk", "phone", "concern", "safety")) -> Outcome:
+    """話しました: every such request of the case has been answered by a human."""
+    must_lead(case, act)
+    open_ = [r for r in case.requests if r.kind in kinds]
+    if not open_:
+        raise no.NothingToAnswer()
+    out = Outcome(case, act).become(requests=tuple(r for r in case.requests if r not in open_))
+    for one in open_:
+        out.note("request.answered", request=one.no, what=one.kind)
+    out.tell("request_answered", *(r.by for r in open_ if r.by in act.town.staff), soft=True)
+    return out.done()
+
+
+def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None) -> Outcome:
+    """期限延長: the coordinator (or the lead, for their own next step) sets the nearest wait's due time; at most twice."""
+    must_lead(case, act)
+    coordinator = act.by is not None and act.by.has(Role.COORDINATOR)
+    waits = [w for w in case.waits if w.kind != "queue" and w.paused_left is None and (coordinator or w.owner == "lead")]
+    wait = next((w for w in waits if w.id == wait_id), None) or min(waits, key=lambda w: w.due_at, default=None)
+    if wait is None:
+        raise no.NothingToAnswer()
+    if wait.extended >= 2:
+        raise no.ExtendedTwice()
+    if not act.at < until <= act.at + timedelta(days=93):
+        raise no.DayOutOfRange(latest=act.at + timedelta(days=93))
+    out = Outcome(case, act)
+    marked = tuple(replace(w, extended=w.extended + 1) if w is wait else w for w in case.waits)
+    out.become(waits=marked).name_due(wait.kind, wait.handoff, until)
+    out.note("wait.extended", wait.due_at.isoformat(), until.isoformat(), wait=wait.kind)
+    if wait.handoff:
+        handoff = case.handoff(wait.handoff)
+        if handoff:
+            out.tell("extended", reader_of(handoff), handoff=handoff, soft=True, until=until.isoformat())
+    return out.done()
+
+
+def interim(case: Case, act: Act) -> Outcome:
+    """仮担当: the coordinating body takes the lead at once, visibly, for at most ten business days."""
+    _coordinator(act)
+    if not case.open:
+        raise no.CaseClosed(number=case.number)
+    if case.interim:
+        raise no.AlreadyDone(event="interim", state="interim")
+    out = Outcome(case, act)
+    before = case.lead
+    held = case.lead_handoff
+    if held:
+        out.move(held, "release", result_at=held.result_at or act.at)
+        out.answer_need(held, "released")
+    if out.case.lead:
+        out.to_body("coordinator")
+    out.tell("interim", *((before,) if before else ()), why="coordinator")
+    return out.done()
+
+
+def abuse(case: Case, act: Act) -> Outcome:
+    """Suspected abuse: a flag of its own that nobody can decline; official and coordinators hear at once."""
+    if not case.open:
+        raise no.CaseClosed(number=case.number)
+    out = Outcome(case, act).become(abuse=True, danger=True)
+    out.note("case.abuse_suspected")
+    return out.tell("abuse", *codes(act.town.officials), *codes(act.town.coordinators), must=True).done()
+
+
+def _coordinator(act: Act) -> None:
+    if act.by is None or not act.by.has(Role.COORDINATOR):
+        raise no.CoordinatorsOnly()
+
+
+def _official(act: Act) -> None:
+    if act.by is None or not act.by.has(Role.OFFICIAL):
+        raise no.OfficialsOnly()
+
+

@@ -1,0 +1,240 @@
+"""What a decision answers: the case as it becomes, what is written of it, what is told to whom."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Literal, Self, TypeAlias
+
+from workflow.case import Case, Handoff, Issue, Need, Wait
+from workflow.ladder import Urgency
+from workflow.path import ENDED, HELD, step
+from workflow.people import LEAD, Role, Staff, Town
+from workflow.promise import settle
+from workflow.who import codes
+
+Data: TypeAlias = Mapping[str, object]  #: plain values only: codes, numbers, ISO dates, ids of texts; never a sentence about a person
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """Somebody (or the clock) does something now."""
+
+    by: Staff | None  #: None: the clock
+    at: datetime
+    town: Town
+    surface: str  #: web, console, slack … or "auto"
+    fresh: Callable[[], int]  #: a new id, increasing in time
+    agency: str = ""  #: the agency that the speaker speaks for
+
+    @property
+    def who(self) -> str:
+        return self.by.code if self.by else "clock"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of the journal: `kind` is machine.event or noun.fact."""
+
+    kind: str
+    source: str | None = None
+    dest: str | None = None
+    data: Data = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Whom a notice is for: a person, or everybody in an agency's room."""
+
+    kind: Literal["staff", "room"]
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What to tell to whom. `kind` names the sentence or the card in bot/voice."""
+
+    kind: str
+    to: tuple[Reader, ...]
+    handoff: int | None = None
+    wait: int | None = None
+    data: Data = field(default_factory=dict)
+    urgent: bool = False  #: a HIGH or EMERGENCY matter: no budget, no bundle, no quiet hours
+    must: bool = False  #: an escalation: it goes once more, elsewhere, when its fate is unknown
+    soft: bool = False  #: rides in the next bundle outside
+    command: bool = False  #: caused by a coordinator's command: leaves after the undo minutes outside
+
+
+class Outcome:
+    """A decision in the making, and then its answer. Only `done()` makes it whole: it sets the next waits.
+
+    Handoffs leave and enter states through `move` alone, so that lead, issues, needs and the sender's result follow by themselves.
+    """
+
+    def __init__(self, case: Case, act: Act) -> None:
+        self.before = case  #: what the decision saw; its version is the expected one
+        self.case = case
+        self.act = act
+        self.entries: list[Entry] = []
+        self.notices: list[Notice] = []
+        self.closed: list[Wait] = []  #: waits that ended, with why
+        self.again: set[tuple[str, int | None]] = set()  #: (kind, handoff): close the present wait, open the next
+        self.due: dict[tuple[str, int | None], datetime] = {}  #: a due time that somebody named
+        self.answer: dict[str, object] = {}  #: for the sentence to the speaker
+
+    # -- writing down
+
+    def note(self, kind: str, source: str | None = None, dest: str | None = None, **data: object) -> Self:
+        """Add a line to the journal. Data are codes, ids and ISO dates: never a person's story."""
+        self.entries.append(Entry(kind, source, dest, data))
+        return self
+
+    def become(self, **changes: Any) -> Self:
+        """Change the case's own facts."""
+        self.case = replace(self.case, **changes)
+        return self
+
+    def put(self, handoff: Handoff) -> Handoff:
+        """Set a handoff in place (new or changed)."""
+        others = self.case.handoffs
+        if any(h.id == handoff.id for h in others):
+            self.become(handoffs=tuple(handoff if h.id == handoff.id else h for h in others))
+        else:
+            self.become(handoffs=(*others, handoff))
+        return handoff
+
+    def set_need(self, need: Need) -> None:
+        rest = tuple(n for n in self.case.needs if n.duty != need.duty)
+        self.become(needs=(*rest, need))
+
+    def set_issue(self, issue: Issue) -> None:
+        others = self.case.issues
+        known = any(i.no == issue.no for i in others)
+        self.become(issues=tuple(issue if i.no == issue.no else i for i in others) if known else (*others, issue))
+
+    # -- telling
+
+    def tell(
+        self, kind: str, *to: str | Reader, handoff: Handoff | None = None, soft: bool = False, must: bool = False,
+        wait: int | None = None, **data: object,
+    ) -> Self:  # fmt: skip
+        """Say something to people (never to the speaker: they get the answer) or to rooms."""
+        readers = tuple(dict.fromkeys(Reader("staff", r) if isinstance(r, str) else r for r in to))
+        readers = tuple(r for r in readers if not (r.kind == "staff" and r.code == self.act.who))
+        if readers:
+            urgent = self.case.urgency is not Urgency.NORMAL
+            command = self.act.by is not None and self.act.by.has(Role.COORDINATOR)
+            self.notices.append(
+                Notice(kind, readers, handoff.id if handoff else None, wait, data, urgent, must, soft, command)
+            )
+        return self
+
+    # -- moving
+
+    def move_case(self, event: str, **data: object) -> Self:
+        """Take the case along an edge of its path."""
+        source = self.case.stage
+        dest = step("case", source, event, left=self.case.left)
+        left = source if dest == "suspended" else None
+        self.become(stage=dest, left=left, stage_at=self.act.at)
+        if source == "suspended":
+            self.become(recheck=None)
+        return self.note(f"case.{event}", source, dest, **data)
+
+    def move_issue(self, issue: Issue, event: str, **changes: Any) -> Issue:
+        dest = step("issue", issue.status, event)
+        moved = replace(issue, status=dest, **changes)
+        self.set_issue(moved)
+        self.note(f"issue.{event}", issue.status, dest, issue=issue.no, concern=issue.concern)
+        return moved
+
+    def move(self, handoff: Handoff, event: str, *, data: Data | None = None, **changes: Any) -> Handoff:
+        """Take a handoff along an edge, with all that follows from it for lead, issues, need and sender."""
+        dest = step("handoff", handoff.state, event, left=handoff.left)
+        back = dest in ("info_requested", "on_hold")
+        moved = replace(
+            handoff, state=dest, left=handoff.state if back else None, ended_at=self.act.at if dest in ENDED else None
+        )
+        moved = self.put(replace(moved, **changes))
+        self.note(f"handoff.{event}", handoff.state, dest, handoff=moved.no, duty=moved.duty, **(data or {}))
+        if dest in HELD and handoff.state not in HELD:
+            self._begun(moved)
+        if dest in ENDED:
+            self._ended(moved, was_held=handoff.state in HELD)
+        return moved
+
+    def _begun(self, handoff: Handoff) -> None:
+        """Somebody has accepted: its issues are held, the need is answered, a lead changes hands."""
+        for issue in self.case.issues:
+            if issue.no in handoff.issues and issue.status in ("open", "gap"):
+                self.move_issue(issue, "hold")
+        self.answer_need(handoff, "accepted")
+        if handoff.duty == LEAD:
+            self._lead_to(handoff)
+
+    def _ended(self, handoff: Handoff, *, was_held: bool) -> None:
+        """It is over: its issues are open again unless somebody else holds them; a lost lead goes to the body."""
+        for issue in self.case.issues:
+            elsewhere = any(issue.no in h.issues and h.held for h in self.case.handoffs)
+            if issue.no in handoff.issues and issue.status == "held" and not elsewhere:
+                self.move_issue(issue, "drop")
+        if handoff.duty == LEAD and was_held and self.case.open and self.case.lead == handoff.holder:
+            self.to_body(f"handoff_{handoff.state}")
+
+    def _lead_to(self, handoff: Handoff) -> None:
+        before = self.case.lead
+        old = [h for h in self.case.handoffs if h.duty == LEAD and h.held and h.id != handoff.id]
+        self.become(lead=handoff.holder, interim=None, interim_since=None)
+        for one in old:
+            # Completed because the lead has passed on; the holder is no longer the lead, so nothing falls to the body.
+            if one.state == "accepted":
+                one = self.move(one, "connect", connected_at=one.connected_at or self.act.at)
+            self.move(one, "complete", result_at=one.result_at or self.act.at)
+        self.note("case.lead", before, handoff.holder)
+
+    def to_body(self, why: str) -> Self:
+        """Make the coordinating body 仮担当 at once: no instant without a lead (I1)."""
+        body = self.act.town.body.code
+        self.note("case.interim", self.case.lead, body, why=why)
+        self.become(lead=None, interim=body, interim_since=self.act.at)
+        return self.tell("interim", *codes(self.act.town.coordinators), why=why, must=True)
+
+    def answer_need(self, handoff: Handoff, answer: str, *, code: str = "") -> Need:
+        """Write down what an agency said, and who names the next step when nobody holds the need."""
+        need = self.case.need(handoff.duty)
+        asked = list(need.asked)
+        for i in range(len(asked) - 1, -1, -1):
+            if asked[i].agency == handoff.to_agency and not (asked[i].answer in ("declined", "expired")):
+                asked[i] = replace(asked[i], answer=answer, code=code, answered_at=self.act.at)
+                break
+        no = answer in ("declined", "expired")
+        need = replace(need, asked=tuple(asked), hops=need.hops + no)
+        if answer == "accepted":
+            need = replace(need, stuck=False, to_coordinator=False, why="", bounced=False)
+        self.set_need(need)
+        return need
+
+    def stick(self, handoff: Handoff, why: str, *, coordinator: bool = False) -> Need:
+        """Nobody holds this need now: somebody names the next step (workflow.md §2)."""
+        need = self.case.need(handoff.duty)
+        live = any(h.asked or h.held for h in self.case.of_duty(handoff.duty))
+        if not live:
+            second = need.hops >= 2 or need.bounced
+            self.set_need(replace(need, stuck=True, to_coordinator=coordinator or second, why=why))
+        return self.case.need(handoff.duty)
+
+    # -- the promise
+
+    def renew(self, kind: str, handoff: int | None = None, due: datetime | None = None) -> Self:
+        """The present wait of this kind is answered; the next one begins (at `due` when somebody named it)."""
+        self.again.add((kind, handoff))
+        return self.name_due(kind, handoff, due)
+
+    def name_due(self, kind: str, handoff: int | None, due: datetime | None) -> Self:
+        if due is not None:
+            self.due[(kind, handoff)] = due
+        return self
+
+    def done(self) -> Self:
+        """Set the next waits: what the state of the case demands and nothing else (workflow/promise.py)."""
+        settle(self)
+        return self

@@ -1,0 +1,285 @@
+"""The promise: which waits a case must have, derived from its state, so that no command can forget the next one.
+
+`standing` says what has to be waited for; `settle` closes what is no longer needed and opens what is missing. An open case
+always has at least one wait (I25), each with a due time, an owner and rungs that end at a human (I4).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from workflow.calendar import Hours, Span
+from workflow.case import Case, Handoff, Wait
+from workflow.ladder import AGAIN, Urgency
+from workflow.people import WATCH, Town
+from workflow.who import reach
+
+if TYPE_CHECKING:
+    from workflow.outcome import Outcome
+
+MOVEMENT = "movement_"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A wait that the case's state demands."""
+
+    kind: str
+    owner: str
+    handoff: int | None = None
+    policy: str = ""  #: name of the policy; empty: the kind
+    due: datetime | None = None  #: a due time that somebody named
+    subject: str = ""
+    paused: bool = False  #: the receiver's clock stands still
+    span: str = ""  #: a duration that replaces the policy's (an agreed cadence)
+
+    @property
+    def key(self) -> tuple[str, int | None, str]:
+        return (self.kind, self.handoff, self.subject)
+
+
+def standing(case: Case, town: Town, at: datetime) -> Iterator[Want]:
+    """Say which waits this case must have, from nothing but its state."""
+    if not case.open:
+        return
+    if case.proposal:
+        yield _approval(case)
+    if case.deceased:
+        # After 逝去 nothing is asked of anyone but the closing's approver (I27).
+        return
+    yield from _stage(case, at)
+    yield from _facts(case)
+    for need in case.needs:
+        if need.stuck:
+            yield Want("next_step", "coordinator" if need.to_coordinator else "lead", subject=need.duty)
+    for handoff in case.handoffs:
+        yield from _handoff(handoff, case, at)
+    for request in case.requests:
+        kind = request.kind if request.kind in ("safety", "conference") else "talk"
+        owner = {"safety": "coordinator", "conference": "official"}.get(kind, "lead")
+        yield Want(kind, owner, request.handoff, subject=f"{request.kind}:{request.no}")
+
+
+def _approval(case: Case) -> Want:
+    proposal = case.proposal
+    assert proposal is not None
+    if proposal.notice_until and not proposal.asked:
+        return Want("closing_notice", "approver", due=proposal.notice_until)
+    return Want("approval", "approver")
+
+
+def _stage(case: Case, at: datetime) -> Iterator[Want]:
+    match case.stage:
+        case "suspended":
+            yield Want("recheck", "lead", due=case.recheck)
+        case "intake" if not case.screening:
+            yield Want("screening", "lead")
+        case "support":
+            yield Want("plan_review", "lead")
+            if not any(h.duty not in ("lead", WATCH) for h in case.held):
+                yield Want(f"{MOVEMENT}support", "lead")
+        case "watching":
+            yield Want("plan_review", "lead")
+            if not case.watchers:
+                yield Want(f"{MOVEMENT}watching", "lead")
+        case stage:
+            yield Want(f"{MOVEMENT}{stage}", "lead")
+
+
+def _facts(case: Case) -> Iterator[Want]:
+    if case.consent and case.consent.state == "pending" and case.stage != "suspended":
+        yield Want("consent", "lead")
+    if case.interim:
+        yield Want("interim", "coordinator")
+    if case.decision == "pending":
+        yield Want("decision", "lead")
+
+
+def _handoff(handoff: Handoff, case: Case, at: datetime) -> Iterator[Want]:
+    paused = handoff.state in ("info_requested", "conditional")
+    left = handoff.left if handoff.state == "info_requested" else None
+    if handoff.state == "offered" or (paused and left != "considering"):
+        yield Want("react", "coordinator" if handoff.last_candidate else "receiver", handoff.id, paused=paused)
+    if handoff.state == "considering" or (paused and left == "considering"):
+        policy = "decide_weekly" if handoff.weekly else "decide"
+        yield Want("decide", "receiver", handoff.id, policy, due=handoff.until, paused=paused)
+    match handoff.state:
+        case "info_requested":
+            yield Want("answer_question", "sender", handoff.id)
+        case "conditional":
+            yield Want("condition", "sender", handoff.id)
+        case "waitlisted":
+            yield Want("waitlist", "receiver", handoff.id, due=handoff.until)
+        case "on_hold":
+            yield Want("on_hold", "holder", handoff.id, due=handoff.until)
+        case "accepted" if not handoff.held_by_head:
+            policy = "first_contact_again" if handoff.attempts else "first_contact"
+            yield Want("first_contact", "holder", handoff.id, policy)
+        case "active" if not handoff.held_by_head:
+            span = handoff.cadence or (case.interval if handoff.duty == WATCH else "")
+            policy = handoff.ask_again or "checkin"
+            yield Want("checkin", "holder", handoff.id, policy, span="" if handoff.ask_again else span)
+    if handoff.awaits_result and handoff.state == "active":
+        yield Want("result", "holder", handoff.id)
+    if handoff.held_by_head and handoff.held:
+        yield Want("head_holds", "head", handoff.id)
+    if handoff.withdraw_asked and handoff.held:
+        yield Want("withdrawal", "coordinator", handoff.id)
+
+
+def hours_for(want_owner: str, handoff: Handoff | None, case: Case, town: Town, at: datetime) -> Hours:
+    """Business time is the receiving agency's, or that of the agency of whoever owns the wait."""
+    if handoff and want_owner in ("receiver", "holder", "head"):
+        return town.agencies[handoff.to_agency].hours
+    if handoff and want_owner == "sender":
+        return town.agencies[handoff.from_agency].hours
+    if want_owner in ("official", "final"):
+        return town.hours_of(town.final_owner)
+    if want_owner == "lead" and case.lead:
+        return town.hours_of(case.lead)
+    return town.body.hours
+
+
+def open_wait(outcome: "Outcome", want: Want) -> Wait:
+    """Open one wait: copy its policy, find its due time, set its first rung."""
+    case, act = outcome.case, outcome.act
+    handoff = case.handoff(want.handoff) if want.handoff else None
+    policy = act.town.policies[want.policy or want.kind]
+    if want.span:
+        policy = replace(policy, normal=want.span)
+        if case.urgency is not Urgency.NORMAL:
+            policy = replace(policy, normal=_shorter(want.span, policy.high))
+    hours = hours_for(want.owner, handoff, case, act.town, act.at)
+    named = outcome.due.get((want.kind, want.handoff)) or want.due
+    due = named if named and named > act.at else policy.due(act.at, hours, case.urgency)
+    wait = Wait(
+        id=act.fresh(), kind=want.kind, owner=want.owner, opened_at=act.at, due_at=due, policy=policy,
+        handoff=want.handoff, urgency=case.urgency, subject=want.subject,
+    )  # fmt: skip
+    return replace(wait, next_at=_next(wait, hours))
+
+
+def _shorter(one: str, other: str) -> str:
+    probe = datetime.fromisoformat("2026-06-01T00:00:00+00:00")
+    anytime = Hours("UTC", (((0, 1440),),) * 7, frozenset())
+    return min(one, other, key=lambda s: Span.parse(s).after(probe, anytime))
+
+
+def _next(wait: Wait, hours: Hours) -> datetime | None:
+    return wait.policy.ring_at(wait.rung, wait.opened_at, wait.due_at, hours, wait.urgency)
+
+
+def advance(wait: Wait, hours: Hours, at: datetime) -> Wait:
+    """Go on to the next rung, past those whose time is over; after the last one the same humans hear again."""
+    while True:
+        wait = replace(wait, rung=wait.rung + 1)
+        following = _next(wait, hours)
+        if following is None:
+            again = AGAIN.span(wait.urgency).after(at, hours, emergency=wait.urgency is Urgency.EMERGENCY)
+            return replace(wait, next_at=again)
+        if following > at:
+            return replace(wait, next_at=following)
+
+
+def settle(outcome: "Outcome") -> None:
+    """Close the waits that the case no longer needs, open those it needs now, keep the rest as they are."""
+    case, act = outcome.case, outcome.act
+    wants = {w.key: w for w in standing(case, act.town, act.at)}
+    kept: list[Wait] = []
+    for wait in case.waits:
+        if wait.kind == "queue":
+            kept.append(wait)  # judged below, when the waits it was climbed from are known
+            continue
+        want = wants.get((wait.kind, wait.handoff, wait.subject))
+        again = want is not None and (wait.kind, wait.handoff) in outcome.again
+        if want is None or again:
+            outcome.closed.append(replace(wait, closed_at=act.at, why=_last(outcome), next_at=None))
+        else:
+            del wants[want.key]
+            kept.append(_as_wanted(wait, want, outcome))
+    kept += [open_wait(outcome, want) for want in wants.values()]
+    alive = {w.id for w in kept}
+    for wait in [w for w in kept if w.kind == "queue" and w.about not in alive]:
+        kept.remove(wait)
+        outcome.closed.append(replace(wait, closed_at=act.at, why=_last(outcome), next_at=None))
+    outcome.become(waits=tuple(kept))
+
+
+def _last(outcome: "Outcome") -> str:
+    return outcome.entries[-1].kind if outcome.entries else ""
+
+
+def _as_wanted(wait: Wait, want: Want, outcome: "Outcome") -> Wait:
+    """Keep a wait, but pause or resume it, hand it to another owner, or count "no movement" from now."""
+    case, act = outcome.case, outcome.act
+    handoff = case.handoff(wait.handoff) if wait.handoff else None
+    hours = hours_for(want.owner, handoff, case, act.town, act.at)
+    if want.owner != wait.owner:
+        wait = replace(wait, owner=want.owner)
+    named = outcome.due.get((wait.kind, wait.handoff))
+    if want.paused and wait.paused_left is None:
+        return replace(wait, paused_left=hours.open_minutes(act.at, wait.due_at), next_at=None)
+    if not want.paused and wait.paused_left is not None:
+        return _resumed(wait, hours, act.at)
+    if named and named != wait.due_at:
+        return _restart(wait, named, hours, outcome)
+    moved = act.by is not None and bool(outcome.entries)
+    if moved and (wait.kind.startswith(MOVEMENT) and wait.extended == 0):
+        return _restart(wait, wait.policy.due(act.at, hours, wait.urgency), hours, outcome)
+    return wait
+
+
+def _restart(wait: Wait, due: datetime, hours: Hours, outcome: "Outcome") -> Wait:
+    """Begin a wait's ladder again. Once a rung has rung, that is a new wait: a rung of one wait rings once."""
+    act = outcome.act
+    if wait.rung:
+        outcome.closed.append(replace(wait, closed_at=act.at, why=_last(outcome), next_at=None))
+        wait = replace(wait, id=act.fresh(), rung=0, told=())
+    wait = replace(wait, opened_at=act.at, due_at=due)
+    return replace(wait, next_at=_next(wait, hours))
+
+
+def _resumed(wait: Wait, hours: Hours, at: datetime) -> Wait:
+    """Go on with what was left, at least one business day (HIGH: two open hours)."""
+    least = "1bd" if wait.urgency is Urgency.NORMAL else "2bh"
+    emergency = wait.urgency is Urgency.EMERGENCY
+    due = max(
+        hours.add_minutes(at, wait.paused_left or 0), Span.parse(least).after(at, hours, emergency=emergency)
+    )  # fmt: skip
+    wait = replace(wait, due_at=due, paused_left=None)
+    steps = wait.policy.steps(wait.urgency)
+    while wait.rung < len(steps):
+        following = _next(wait, hours)
+        if following is None or following > at:
+            return replace(wait, next_at=following)
+        wait = replace(wait, rung=wait.rung + 1)
+    return replace(wait, next_at=due)
+
+
+def rearm(outcome: "Outcome", before: Urgency) -> None:
+    """Raising urgency: every open wait is due at the earlier of old and new. Lowering touches only new waits."""
+    case, act = outcome.case, outcome.act
+    if case.urgency.rank <= before.rank:
+        return
+    waits = []
+    for wait in case.waits:
+        handoff = case.handoff(wait.handoff) if wait.handoff else None
+        hours = hours_for(wait.owner, handoff, case, act.town, act.at)
+        sooner = wait.policy.due(act.at, hours, case.urgency)
+        fresh = replace(wait, urgency=case.urgency)
+        if wait.paused_left is None and sooner < wait.due_at:
+            fresh = _restart(fresh, sooner, hours, outcome)
+        waits.append(fresh)
+    outcome.become(waits=tuple(waits))
+
+
+def climbs_to(wait: Wait, case: Case, town: Town, at: datetime) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Show the rungs still to come as (relation, people): 「返事がないと」 on a card, 「過ぎたら」 on a page."""
+    handoff = case.handoff(wait.handoff) if wait.handoff else None
+    steps = wait.policy.steps(wait.urgency)[wait.rung :]
+    return tuple(
+        (relation, reach(relation, case, town, at, handoff=handoff, owner=wait.owner)) for r in steps for relation in r.to
+    )
+
+
