@@ -6,6 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -50,11 +51,13 @@ class App:
 
 
 def make(
-    settings: Settings, *, clock: Clock | None = None, fresh: Callable[[], int] | None = None, adapters: dict[str, Adapter] | None = None
-) -> App:
+    settings: Settings, *, clock: Clock | None = None, fresh: Callable[[], int] | None = None,
+    adapters: dict[str, Adapter] | None = None, var: Path | None = None,
+) -> App:  # fmt: skip
     """Wire the rooms together. Nothing is opened before the first transaction."""
-    settings.var.mkdir(parents=True, exist_ok=True)
-    store = Store(settings.database_url, keys=Keys.at(settings.var / "key"))
+    var = var or settings.var
+    var.mkdir(parents=True, exist_ok=True)
+    store = Store(settings.database_url, keys=Keys.at(var / "key"))
     clock = clock or Clock()
     towns, fresh, web = Towns(), fresh or maker(), WebChat()
     reminder = Reminder(store, clock, towns, fresh)

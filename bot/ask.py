@@ -91,7 +91,7 @@ class Ask:
             case_id = marks.case_for_mark(self.tx, self.speaker.code, token)
             if case_id is not None:
                 self.rest = " ".join(t for t in self.tokens if t != token)
-                return self._load(case_id)
+                return self.load(case_id)
         return None
 
     def _by_number(self, number: str) -> Case:
@@ -102,7 +102,8 @@ class Ask:
             raise no.NoSuchCase(number=number, choices=self._near(number))
         return found
 
-    def _load(self, case_id: int) -> Case:
+    def load(self, case_id: int) -> Case:
+        """Read a case by its id and lock it."""
         found = cases.load(self.tx, case_id, lock=True)
         if found is None:
             raise no.NoSuchCase(number="")
@@ -217,7 +218,7 @@ class Ask:
             choices = tuple((self._labelled(c, h), f"{said} {c.number}#{h.no}") for c, h in found[:MOST_CHOICES])
             raise no.WhichCase(choices=choices, count=len(found))
         case, handoff = found[0]
-        locked = self._load(case.id)
+        locked = self.load(case.id)
         return locked, next(h for h in locked.handoffs if h.id == handoff.id)
 
     def _personally(self, case: Case, handoff: Handoff, events: Sequence[str]) -> bool:
@@ -248,7 +249,7 @@ class Ask:
             raise no.NothingToAnswer()
         if len(found) > 1:
             raise no.WhichCase(choices=self._which(found), count=len(found))
-        return self._load(found[0].id)
+        return self.load(found[0].id)
 
     def waiting_for(self, *kinds: str) -> list[int]:
         """Cases with such an open wait, whoever leads them: where somebody beside the team has to act."""

@@ -1,7 +1,7 @@
 """A letter as one reader sees it now: cards are rendered from the present state, so every copy tells the truth."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from adapters.base import Choice, Message
@@ -23,10 +23,8 @@ class Reading:
     reader: Staff
     now: datetime
     voice: Voice
-
-    def __post_init__(self) -> None:
-        self._cases: dict[int, Case | None] = {}
-        self._marks: dict[int, str] | None = None
+    _cases: dict[int, Case | None] = field(default_factory=dict)
+    _marks: dict[int, str] | None = None
 
     def case(self, case_id: int) -> Case | None:
         if case_id not in self._cases:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, or_, select, union_all, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, null, or_, select, union_all, update
 from sqlalchemy import case as sql_case
 from sqlalchemy import insert as _insert
 
@@ -96,7 +96,7 @@ def load_several(tx: Tx, ids: Iterable[int], *, lock: bool) -> list[Case]:
 
 def insert(tx: Tx, case: Case) -> None:
     """Keep a new case with its handoffs and waits. Its household has to be there."""
-    tx.execute(_INSERT, _row(case))
+    tx.execute(_INSERT, _given(case) | _changing(case))
     _save_handoffs(tx, case.id, (), case.handoffs)
     waits.save(tx, case.id, (), case.waits, (), case.opened_at)
 
@@ -107,7 +107,7 @@ def save(tx: Tx, before: Case, after: Case, closed: Sequence[Wait] = (), *, at: 
     Raises SlowerWriter when the row no longer has `before`'s version: nothing is written then.
     """
     after = replace(after, version=before.version + 1)
-    found = tx.execute(_SAVE, _row(after) | {"of_id": before.id, "of_version": before.version})
+    found = tx.execute(_SAVE, _changing(after) | {"of_id": before.id, "of_version": before.version})
     if found.rowcount != 1:
         raise SlowerWriter
     _save_handoffs(tx, after.id, before.handoffs, after.handoffs)
@@ -139,12 +139,21 @@ def _handoff(row: Record) -> Handoff:
     )  # fmt: skip
 
 
-def _row(case: Case) -> dict[str, Any]:
-    nearest = case.nearest
+def _given(case: Case) -> dict[str, Any]:
+    """The columns that never change; in an UPDATE a key makes SQLite look for every row that points to it."""
     return {
         "id": case.id,
         "number": case.number,
         "household": case.household,
+        "opened_at": case.opened_at,
+        "opened_by": case.opened_by,
+        "opened_agency": case.opened_agency,
+    }
+
+
+def _changing(case: Case) -> dict[str, Any]:
+    nearest = case.nearest
+    return {
         "previous": case.previous,
         "stage": case.stage,
         "urgency": case.urgency.value,
@@ -154,9 +163,6 @@ def _row(case: Case) -> dict[str, Any]:
         "version": case.version,
         "seq": case.seq,
         "head": case.head,
-        "opened_at": case.opened_at,
-        "opened_by": case.opened_by,
-        "opened_agency": case.opened_agency,
         "district": case.district,
         "moved_at": case.moved_at,
         "stage_at": case.stage_at,
@@ -172,19 +178,16 @@ def _save_handoffs(tx: Tx, case: int, before: Iterable[Handoff], after: Iterable
     """Write the handoffs that differ; those that ended first, so that a lead never has two holders on the way."""
     old = {handoff.id: handoff for handoff in before}
     changed = [h for h in after if h is not old.get(h.id) and h != old.get(h.id)]
-    fresh = [_handoff_row(case, h) for h in changed if h.id not in old]
+    fresh = [{"id": h.id, "case_id": case, "no": h.no} | _handoff_row(h) for h in changed if h.id not in old]
     kept = sorted((h for h in changed if h.id in old), key=lambda h: h.state not in ENDED)
     if kept:
-        tx.execute(_SAVE_HANDOFF, [_handoff_row(case, h) | {"of_id": h.id} for h in kept])
+        tx.execute(_SAVE_HANDOFF, [_handoff_row(h) | {"of_id": h.id} for h in kept])
     if fresh:
         tx.execute(_INSERT_HANDOFF, fresh)
 
 
-def _handoff_row(case: int, handoff: Handoff) -> dict[str, Any]:
+def _handoff_row(handoff: Handoff) -> dict[str, Any]:
     return {
-        "id": handoff.id,
-        "case_id": case,
-        "no": handoff.no,
         "duty": handoff.duty,
         "state": handoff.state,
         "sender": handoff.sender,
@@ -202,7 +205,7 @@ def _handoff_row(case: int, handoff: Handoff) -> dict[str, Any]:
 # Lists
 
 _LIGHT: Final = tuple(_T.c[name] for name in CaseRow._fields)
-_OPEN: Final = _T.c.stage != "closed"
+_OPEN: Final = _T.c.stage != tables.constant("closed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +318,7 @@ def of_staff(tx: Tx, staff: str, agencies: Sequence[str]) -> list[Stake]:
     asked_here = and_(
         _H.c.state.in_(ASKED), or_(_H.c.to_staff == staff, and_(_H.c.to_staff.is_(None), _H.c.to_agency.in_(agencies)))
     )
-    none = literal(None)
+    none = null()
     kinds = union_all(
         select(_T.c.id.label("of"), literal("lead").label("relation"), none.label("handoff"), none.label("duty"),
                none.label("state")).where(_T.c.lead == staff, _OPEN),

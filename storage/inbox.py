@@ -49,15 +49,17 @@ _PARK: Final = (
 )
 _PARKED: Final = (
     select(_T.c.id, *(_T.c[name] for name in _NAMES), _T.c.tries, _T.c.next_at, _T.c.error)
-    .where(_T.c.state == "parked")
+    .where(_T.c.state == tables.constant("parked"))
     .order_by(_T.c.id)
 )
 _DUE: Final = _PARKED.where(_T.c.next_at <= bindparam("now"))
 _ONE: Final = _PARKED.where(_T.c.id == bindparam("id")).with_for_update()
 _DONE: Final = (
-    update(_T).where(_T.c.id == bindparam("of_id"), _T.c.state == "parked").values(state="done", next_at=None, error="")
+    update(_T)
+    .where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("parked"))
+    .values(state="done", next_at=None, error="")
 )
-_COUNT: Final = select(func.count()).select_from(_T).where(_T.c.state == "parked")
+_COUNT: Final = select(func.count()).select_from(_T).where(_T.c.state == tables.constant("parked"))
 
 
 def arrive(tx: Tx, arrival: Arrival) -> int | None:

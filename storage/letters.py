@@ -56,31 +56,36 @@ _BY_ID: Final = select(*_COLUMNS).where(_T.c.id == bindparam("id"))
 _BY_TOKEN: Final = select(*_COLUMNS).where(_T.c.token == bindparam("token"))
 _READY: Final = (
     select(_T.c.id)
-    .where(_T.c.state == "pending", _T.c.not_before <= bindparam("now"))
+    .where(_T.c.state == tables.constant("pending"), _T.c.not_before <= bindparam("now"))
     .order_by(_T.c.urgent.desc(), _T.c.created_at, _T.c.id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )
 _LEASED: Final = {
     "state": "leased",
-    "lease": bindparam("token"),
+    "lease": bindparam("new_lease"),
     "lease_until": bindparam("until"),
     "tries": _T.c.tries + 1,
 }
 _LEASE: Final = update(_T).where(_T.c.id.in_(_READY)).values(_LEASED).returning(*_COLUMNS)
 _LEASE_ONE: Final = (
-    update(_T).where(_T.c.id == bindparam("of_id"), _T.c.state == "pending").values(_LEASED).returning(*_COLUMNS)
+    update(_T)
+    .where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("pending"))
+    .values(_LEASED)
+    .returning(*_COLUMNS)
 )
 _FINISH: Final = update(_T).where(
-    _T.c.id == bindparam("of_id"), _T.c.lease == bindparam("of_lease"), _T.c.state == "leased"
+    _T.c.id == bindparam("of_id"), _T.c.lease == bindparam("of_lease"), _T.c.state == tables.constant("leased")
 )
 _LOST: Final = (
     update(_T)
-    .where(_T.c.state == "leased", _T.c.lease_until < bindparam("now"))
+    .where(_T.c.state == tables.constant("leased"), _T.c.lease_until < bindparam("now"))
     .values(state="unknown", why="lease", lease=None, lease_until=None)
     .returning(*_COLUMNS)
 )
-_STUCK: Final = select(*_COLUMNS).where(_T.c.state.in_(("unknown", "failed"))).order_by(_T.c.id)
+_STUCK: Final = (
+    select(*_COLUMNS).where(_T.c.state.in_((tables.constant("unknown"), tables.constant("failed")))).order_by(_T.c.id)
+)
 _AGAIN: Final = (
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.state.in_(("unknown", "failed")))
@@ -94,7 +99,7 @@ _GIVE_UP: Final = (
 _SUPERSEDE: Final = (
     update(_T)
     .where(
-        _T.c.state == "pending",
+        _T.c.state == tables.constant("pending"),
         _T.c.id < bindparam("than"),
         _T.c.surface == bindparam("of_surface"),
         _T.c.kind == bindparam("of_kind"),
@@ -107,7 +112,11 @@ _SUPERSEDE: Final = (
 )
 _STAND_DOWN: Final = (
     update(_T)
-    .where(_T.c.state == "pending", _T.c.case_id == bindparam("of_case"), _T.c.handoff == bindparam("of_handoff"))
+    .where(
+        _T.c.state == tables.constant("pending"),
+        _T.c.case_id == bindparam("of_case"),
+        _T.c.handoff == bindparam("of_handoff"),
+    )
     .values(state="superseded")
 )
 _PUSHES: Final = (
@@ -128,8 +137,8 @@ _PUSH_TIMES: Final = select(_T.c.not_before, _T.c.case_id, _T.c.urgent).where(
     _T.c.state.in_(("pending", "leased", "sent", "unknown")),
     ~_T.c.answer,
 )
-_NEXT: Final = select(func.min(_T.c.not_before)).where(_T.c.state == "pending")
-_WAITING: Final = select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == "pending")
+_NEXT: Final = select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending"))
+_WAITING: Final = select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == tables.constant("pending"))
 
 
 def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
@@ -144,14 +153,14 @@ def lease(tx: Tx, now: datetime, limit: int, seconds: float) -> list[LetterRow]:
     """Take pending letters for sending, urgent ones and then the oldest first; all share one lease."""
     until = now + timedelta(seconds=seconds)
     token = secrets.token_hex(8)
-    found = _letters(tx.execute(_LEASE, {"now": now, "limit": limit, "token": token, "until": until}))
+    found = _letters(tx.execute(_LEASE, {"now": now, "limit": limit, "new_lease": token, "until": until}))
     return sorted(found, key=lambda letter: (not letter.urgent, letter.created_at, letter.id))
 
 
 def lease_one(tx: Tx, id: int, now: datetime, seconds: float) -> LetterRow | None:
     """Take this letter: the answer that goes at once with the handle the platform gave."""
     until = now + timedelta(seconds=seconds)
-    found = _letters(tx.execute(_LEASE_ONE, {"of_id": id, "token": secrets.token_hex(8), "until": until}))
+    found = _letters(tx.execute(_LEASE_ONE, {"of_id": id, "new_lease": secrets.token_hex(8), "until": until}))
     return found[0] if found else None
 
 

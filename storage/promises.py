@@ -42,7 +42,9 @@ def counts(tx: Tx) -> Counts:
 
 def without_one_lead(tx: Tx) -> list[str]:
     """Open cases whose lead is missing, double or no longer in the town (I1)."""
-    none_or_two = or_(and_(_C.c.lead.is_(None), _C.c.interim.is_(None)), and_(_C.c.lead.is_not(None), _C.c.interim.is_not(None)))
+    none_or_two = or_(
+        and_(_C.c.lead.is_(None), _C.c.interim.is_(None)), and_(_C.c.lead.is_not(None), _C.c.interim.is_not(None))
+    )
     gone = and_(_C.c.lead.is_not(None), ~_ALIVE)
     return list(tx.execute(select(_C.c.number).where(_OPEN, or_(none_or_two, gone)).order_by(_C.c.id)).scalars())
 
@@ -75,9 +77,13 @@ def offers_without_basis(tx: Tx) -> list[str]:
 def asked_after_death(tx: Tx) -> list[str]:
     """Open cases of somebody who has died that still wait for anything but the approval (I27)."""
     rows = tx.execute(
-        select(_C.c.number, _C.c.doc, _W.c.kind).join(_W, and_(_W.c.case_id == _C.c.id, _W.c.closed_at.is_(None))).where(_OPEN)
+        select(_C.c.number, _C.c.doc, _W.c.kind)
+        .join(_W, and_(_W.c.case_id == _C.c.id, _W.c.closed_at.is_(None)))
+        .where(_OPEN)
     )
-    return list(dict.fromkeys(number for number, doc, kind in rows if doc.get("deceased") and kind not in ("approval", "queue")))
+    return list(
+        dict.fromkeys(number for number, doc, kind in rows if doc.get("deceased") and kind not in ("approval", "queue"))
+    )
 
 
 def pushes_p95(tx: Tx) -> int:

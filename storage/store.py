@@ -10,7 +10,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
@@ -73,13 +73,14 @@ class DatabaseAhead(Exception):
 class Tx:
     """What a work is handed: statements go through it, and whom the commit should wake."""
 
-    __slots__ = ("connection", "dialect", "flags", "keys")
+    __slots__ = ("connection", "depth", "dialect", "flags", "keys")
 
     def __init__(self, connection: Connection, dialect: DialectName, keys: Keys, flags: set[str]) -> None:
         self.connection = connection
         self.dialect = dialect
         self.keys = keys
         self.flags = flags
+        self.depth = 0
 
     def execute(
         self, statement: Any, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
@@ -93,9 +94,25 @@ class Tx:
         """Ask that the loop of this name be woken when the transaction has committed."""
         self.flags.add(name)
 
-    def savepoint(self) -> AbstractContextManager[object]:
-        """Undo what is done inside when an exception leaves it."""
-        return self.connection.begin_nested()
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Undo what is done inside when an exception leaves it.
+
+        The names are few, so that drivers keep the statements prepared; SQLAlchemy's own count up for ever.
+        """
+        run, name = self.connection.exec_driver_sql, f"work_{self.depth}"
+        run(f"SAVEPOINT {name}")
+        self.depth += 1
+        try:
+            yield
+        except BaseException:
+            run(f"ROLLBACK TO SAVEPOINT {name}")
+            run(f"RELEASE SAVEPOINT {name}")
+            raise
+        else:
+            run(f"RELEASE SAVEPOINT {name}")
+        finally:
+            self.depth -= 1
 
 
 Work: TypeAlias = Callable[[Tx], T]
@@ -293,9 +310,10 @@ class _Sqlite:
         """Run a group in one transaction; a work that raises loses its savepoint alone."""
         with connection.begin():
             for job in jobs:
+                tx = Tx(connection, "sqlite", self._keys, job.flags)
                 try:
-                    with connection.begin_nested():
-                        job.result = job.work(Tx(connection, "sqlite", self._keys, job.flags))
+                    with tx.savepoint():
+                        job.result = job.work(tx)
                 except BaseException as error:
                     # A full disk and the like make SQLite end the whole transaction: then nobody's work is kept.
                     if not _driver(connection).in_transaction:

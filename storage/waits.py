@@ -97,9 +97,9 @@ def save(
         if was is wait:
             continue
         if was is None:
-            fresh.append(_row(case, wait))
+            fresh.append({"id": wait.id, "case_id": case} | _row(wait))
         elif was != wait:
-            changed.append(_row(case, wait) | {"of_wait": wait.id})
+            changed.append(_row(wait) | {"of_wait": wait.id})
         rings = (wait.next_at, wait.rung)
         if was is not None and rings == (was.next_at, was.rung):
             continue
@@ -110,9 +110,9 @@ def save(
     for wait in closed:
         was = old.pop(wait.id, None)
         if was is None:
-            fresh.append(_row(case, wait))
+            fresh.append({"id": wait.id, "case_id": case} | _row(wait))
             continue
-        changed.append(_row(case, wait) | {"of_wait": wait.id})
+        changed.append(_row(wait) | {"of_wait": wait.id})
         if was.next_at is not None:
             silenced.append({"of_wait": wait.id, "cancelled_at": at})
     for wait in old.values():
@@ -147,10 +147,8 @@ def _write(
         tx.flag("timers")
 
 
-def _row(case: int | None, wait: Wait) -> dict[str, Any]:
+def _row(wait: Wait) -> dict[str, Any]:
     return {
-        "id": wait.id,
-        "case_id": case,
         "kind": wait.kind,
         "owner": wait.owner,
         "handoff": wait.handoff,

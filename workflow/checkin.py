@@ -107,3 +107,21 @@ def agree_cadence(case: Case, handoff: Handoff, span: str, act: Act) -> Outcome:
     out.renew("checkin", handoff.id)
     out.tell("lengthened", *((handoff.holder,) if handoff.holder else ()), handoff=handoff, span=span, soft=True)
     return out.done()
+
+
+def correct(case: Case, handoff: Handoff, act: Act) -> Outcome:
+    """Take back one's last answer: the question is open again; what followed from it alone is put away."""
+    if act.by is None or not stands("holder", act.by, case, act.town, act.at, handoff=handoff):
+        raise no.NotYours(actors=("holder",), holder=handoff.holder, agency=handoff.to_agency)
+    if handoff.state != "active":
+        raise no.NotFromHere(graph="handoff", state=handoff.state, event="report")
+    out = Outcome(case, act)
+    out.put(replace(handoff, calm=max(handoff.calm - 1, 0), missed=max(handoff.missed - 1, 0), ask_again="", lengthen=False))
+    lately = act.at - timedelta(minutes=15)
+    put_away = tuple(r for r in case.requests if r.handoff == handoff.id and r.by == act.who and r.at >= lately)
+    out.become(requests=tuple(r for r in case.requests if r not in put_away))
+    out.note("checkin.corrected", handoff=handoff.no, duty=handoff.duty)
+    out.renew("checkin", handoff.id, act.at + timedelta(minutes=1))
+    if put_away:
+        out.tell("checkin_corrected", *lead(case, act.town), handoff=handoff, soft=True)
+    return out.done()

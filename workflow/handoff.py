@@ -194,7 +194,7 @@ def accept(case: Case, handoff: Handoff, act: Act, *, person: str | None = None,
 
 
 def _may_assign(handoff: Handoff, act: Act) -> bool:
-    return bool(act.by) and (act.by.heads(handoff.to_agency) or act.by.has(Role.COORDINATOR))
+    return act.by is not None and (act.by.heads(handoff.to_agency) or act.by.has(Role.COORDINATOR))
 
 
 def begin(out: Outcome, handoff: Handoff, event: str, holder: str, proxy: Proxy | None = None) -> Handoff:
@@ -457,8 +457,8 @@ def connect(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """つながった: they have met (or, where the duty does not meet the person, reported first)."""
     _check(case, handoff, "connect", act)
     out = Outcome(case, act)
-    result = {} if handoff.meets_person else {"result_at": act.at}
-    moved = out.move(handoff, "connect", connected_at=act.at, attempts=0, **result)
+    result_at = None if handoff.meets_person else act.at  # 助言, 後方支援: the first report is the result too
+    moved = out.move(handoff, "connect", connected_at=act.at, attempts=0, result_at=result_at)
     out.tell("connected", moved.sender, handoff=moved)
     return out.done()
 
@@ -628,3 +628,16 @@ def record_proxy(
     raise no.WordsMissing(what="answer")
 
 
+
+
+def take_back_decline(case: Case, handoff: Handoff, act: Act) -> Outcome:
+    """「まちがえました」 after a 辞退: an ended offer stays ended; whoever asked may ask again with one tap."""
+    if handoff.state != "declined" or act.who not in receivers(handoff, act.town, act.at):
+        raise no.NothingToUndo()
+    out = Outcome(case, act)
+    need = case.need(handoff.duty)
+    asked = tuple(replace(a, code="missing_information") if a.agency == handoff.to_agency and a.answer == "declined" else a for a in need.asked)
+    out.set_need(replace(need, asked=asked))
+    out.note("handoff.decline_taken_back", handoff=handoff.no, duty=handoff.duty, by=act.who)
+    out.tell("decline_taken_back", handoff.sender, *(codes(act.town.coordinators) if need.to_coordinator else ()), handoff=handoff)
+    return out.done()

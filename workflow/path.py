@@ -112,7 +112,7 @@ class _Traveller:
 
 
 def _came_from(dest: str) -> Callable[[EventData], bool]:
-    return lambda event: bool(event.model.left == dest)
+    return lambda event: isinstance(event.model, _Traveller) and event.model.left == dest
 
 
 @cache
@@ -123,8 +123,8 @@ def _machine(graph: Graph) -> Machine:
     )
     for edge in GRAPHS[graph]:
         if edge.source is not None:
-            back = [_came_from(edge.dest)] if edge.back else None
-            machine.add_transition(edge.event, edge.source, edge.dest, conditions=back)
+            back: list[str | Callable[..., bool | None]] = [_came_from(edge.dest)] if edge.back else []
+            machine.add_transition(edge.event, edge.source, edge.dest, conditions=back or None)
     return machine
 
 

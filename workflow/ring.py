@@ -82,7 +82,8 @@ def _say(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung, people: 
     """A reminder of an offer goes to the room that was asked; everything else to people."""
     readers: tuple[str | Reader, ...] = people
     if handoff and handoff.asked and "receiver" in rung.to:
-        readers = (reader_of(handoff), *(p for p in people if "deputy" in rung.to and p == out.act.town.deputy(handoff.to_staff or "", out.act.at)))
+        stand_in = out.act.town.deputy(handoff.to_staff, out.act.at) if handoff.to_staff and "deputy" in rung.to else None
+        readers = (reader_of(handoff), *((stand_in,) if stand_in else ()))
     if rung.act in ("expire", "ask_approval") and not (handoff and handoff.last_candidate):
         return
     out.tell(

@@ -45,7 +45,7 @@ def connected(ask: Ask) -> Outcome:
 @command(
     "会えず 番号", "holder",
     also="会えない 会えません 会えていない 会えていません 会えませんでした 会えなかった あえず あえない 留守 るす 不在でした not_met missed",
-    events="checkin.missed",
+    events="checkin.missed", undo="訂正 {number}#{n}",
 )  # fmt: skip
 def not_met(ask: Ask) -> Outcome:
     """Not met: before first contact it counts an attempt, at a check-in it is asked again soon."""
@@ -56,7 +56,7 @@ def not_met(ask: Ask) -> Outcome:
 
 
 @command(
-    "変わりなし 番号", "holder", also="変わりありません 変わりない 変わりなく かわりなし かわりありません 会えた・変わりなし calm", events="checkin.calm"
+    "変わりなし 番号", "holder", also="変わりありません 変わりない 変わりなく かわりなし かわりありません 会えた・変わりなし calm", events="checkin.calm", undo="訂正 {number}#{n}"
 )  # fmt: skip
 def calm(ask: Ask) -> Outcome:
     """Met, nothing new."""
@@ -64,18 +64,25 @@ def calm(ask: Ask) -> Outcome:
     return checkin.report(case, handoff, "calm", ask.act())
 
 
-@command("気になる 番号", "holder", also="気になります きになる きになります 少し変化 会えた・気になる worry", events="checkin.worry")
+@command("気になる 番号", "holder", also="気になります きになる きになります 少し変化 会えた・気になる worry", events="checkin.worry", undo="訂正 {number}#{n}")
 def worry(ask: Ask) -> Outcome:
     """Met, and something is not as it was: the lead decides what follows."""
     case, handoff = ask.pick(where=_held_by_me(ask, "accepted", "active"))
     return checkin.report(case, handoff, "worry", ask.act())
 
 
-@command("姿は見た 番号", "holder", also="姿を見た 姿や明かりは見た 明かりは見た すがたはみた seen", events="checkin.seen")
+@command("姿は見た 番号", "holder", also="姿を見た 姿や明かりは見た 明かりは見た すがたはみた seen", events="checkin.seen", undo="訂正 {number}#{n}")
 def seen(ask: Ask) -> Outcome:
     """A watcher saw them, or the light: no talk, but not nothing."""
     case, handoff = ask.pick(where=_held_by_me(ask, "active"))
     return checkin.report(case, handoff, "seen", ask.act())
+
+
+@command("訂正 番号", "holder", also="ていせい correct", listed=False)
+def correct(ask: Ask) -> Outcome:
+    """Take back the last answer to a check-in: the question is open again."""
+    case, handoff = ask.pick(where=_held_by_me(ask, "active"))
+    return checkin.correct(case, handoff, ask.act())
 
 
 @command("つながらず 番号", "holder", also="つながらない 繋がらず つながりませんでした fail failed", events="handoff.fail")

@@ -3,6 +3,7 @@
 from bot.ask import Ask, Reply
 from bot.commands.book import command
 from bot.commands.lists import candidates_reply
+from bot.record import record
 from storage import capacity
 from storage.capacity import CapacityAsk
 from workflow import handoff as decisions
@@ -12,6 +13,7 @@ from workflow.checkin import cannot
 from workflow.facts import must_lead
 from workflow.outcome import Notice, Outcome, Reader
 from workflow.people import LEAD, Agency, Duty, Role
+from workflow.who import receivers
 
 # -- asking
 
@@ -136,6 +138,39 @@ def accept(ask: Ask) -> Outcome:
     return decisions.accept(case, handoff, ask.act())
 
 
+@command("まとめて引受", "asked", also="まとめて引き受け まとめて引き受けます まとめてひきうけ accept_all", events="handoff.accept")
+def accept_all(ask: Ask) -> Reply:
+    """Take every offer that waits for the speaker personally or in their agency's room."""
+    found = [
+        (c.id, h.id) for c in ask.mine() if c.open for h in c.handoffs
+        if h.state in ("offered", "considering") and ask.speaker.code in receivers(h, ask.town, ask.now)
+    ]  # fmt: skip
+    if not found:
+        raise no.NoOfferWaiting()
+    if not ask.confirmed and len(found) > 1 and "はい" not in ask.tokens:
+        raise no.WordsMissing(what="accept_all", count=len(found), choices=(("まとめて引き受けます", "まとめて引受 はい"), ("ひとつずつ", "つぎへ")))
+    for case_id, handoff_id in found:
+        case = ask.load(case_id)
+        handoff = case.handoff(handoff_id)
+        if handoff is not None:
+            record(ask.tx, decisions.accept(case, handoff, ask.act()))
+    return ask.told("did.accept_all", count=len(found))
+
+
+@command("候補 番号 役割", "lead", also="こうほ candidates", listed=False)
+def candidates(ask: Ask) -> Reply:
+    """Agencies that could be asked for a duty, in fair order."""
+    case = ask.case()
+    return candidates_reply(ask, case, _duty(ask)[0])
+
+
+@command("やはり 番号", "asked", also="やっぱり take_back_decline", listed=False)
+def take_back_decline(ask: Ask) -> Outcome:
+    """A 辞退 pressed by mistake: whoever asked is told and may ask again."""
+    case, handoff = ask.pick(where=lambda h: h.state == "declined" and h.to_agency in ask.speaker.agencies)
+    return decisions.take_back_decline(case, handoff, ask.act())
+
+
 @command("条件引受 番号 条件", "asked", also="条件付き 条件つき 条件付引受 じょうけんひきうけ accept_if conditional", events="handoff.accept_if")
 def conditional(ask: Ask) -> Outcome:
     """Accept on a condition (a code) that the sender agrees to or not."""
@@ -176,7 +211,7 @@ def question(ask: Ask) -> Outcome:
 @command(
     "辞退 番号 理由", "asked",
     also="辞退します 事態 じたい むり 無理 無理です 難しい 難しいです むずかしい むずかしいです お受けできない お受けできません おうけできない 受けられない decline",
-    events="handoff.decline",
+    events="handoff.decline", undo="やはり {number}#{n}",
 )  # fmt: skip
 def decline(ask: Ask) -> Outcome:
     """Say no with a code; the next step follows by itself. Volunteers need no code."""

@@ -112,13 +112,22 @@ class Buttons:
             case "keep":
                 return h.withdraw_asked and s.has(Role.COORDINATOR)
             case "take_late":
-                return bool(h.late_accept) and h.ended and s.stands("lead") and not any(o.held for o in case.of_duty(h.duty))
+                return (
+                    bool(h.late_accept)
+                    and h.ended
+                    and s.stands("lead")
+                    and not any(o.held for o in case.of_duty(h.duty))
+                )
             case "accept_late":
                 return h.state == "expired" and not h.late_accept and self._receives()
             case "object_to_proxy":
                 return self._objects()
             case "take_over":
-                return h.held_by_head and h.held and any(p.code != h.holder and h.to_agency in p.agencies for p in s.people)
+                return (
+                    h.held_by_head
+                    and h.held
+                    and any(p.code != h.holder and h.to_agency in p.agencies for p in s.people)
+                )
             case "assign":
                 return (h.asked or h.held) and any(p.heads(h.to_agency) for p in s.people)
         return self._event(name)
@@ -163,10 +172,15 @@ class Buttons:
         key = "button.lead_to" if duty == LEAD else "button.offer_to"
         head = word.format(n=s.case.number)
         for i, agency in enumerate(s.candidates(duty, most)):
-            self.put(key, f"{head} {agency.code}", "primary" if primary and i == 0 else "plain", agency=s.voice.agency(agency.code))
+            self.put(
+                key,
+                f"{head} {agency.code}",
+                "primary" if primary and i == 0 else "plain",
+                agency=s.voice.agency(agency.code),
+            )
         return self.put("button.candidates", head)
 
-    def extend(self, *days: int) -> "Buttons":
+    def extend(self, *days: int, key: str = "button.extend") -> "Buttons":
         """A later day for the wait, when it may still be given one (twice at most)."""
         s, wait = self.scene, self.scene.next_wait
         if s.case is None or wait is None or wait.extended >= 2 or not s.stands("lead"):
@@ -175,7 +189,7 @@ class Buttons:
             return self
         for n in days:
             later = s.town.body.hours.add_days(max(s.at, wait.due_at), n)
-            self.put("button.extend", f"期限延長 {s.case.number} {self._date(later)}", day=s.voice.day(later, s.at))
+            self.put(key, f"期限延長 {s.case.number} {self._date(later)}", day=s.voice.day(later, s.at))
         return self
 
     def _date(self, at: datetime) -> str:

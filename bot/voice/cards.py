@@ -1,6 +1,6 @@
 """The cards: what is told to one reader, from the case as it stands now. The same words in the same order on every surface."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -11,7 +11,6 @@ from bot.voice.scene import Scene
 from bot.voice.speech import Voice
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
-from workflow.outcome import Outcome
 from workflow.path import ENDED
 from workflow.people import LEAD, WATCH, Role, Staff, Town
 from workflow.promise import climbs_to
@@ -42,7 +41,9 @@ class Card:
     phones: tuple[tuple[str, str], ...] = ()  #: 緊急: whom to dial first
     note: str = ""  #: 「あなたにだけ見えています」 or empty
     href: str | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)  #: the words of stage and urgency, for whoever draws the card
+    labels: Mapping[str, str] = field(
+        default_factory=dict
+    )  #: the words of stage and urgency, for whoever draws the card
 
     def message(self) -> Message:
         """The card for a chat: title, text, facts as pairs, buttons."""
@@ -124,14 +125,22 @@ def _framed(s: Scene, title: str, text: str, **more: object) -> Card:
         "bell": s.say("ring.reminder.title"),
     }
     made = Card(
-        s.kind, title, text, case.number, s.mark or None, case.stage, case.urgency.value, href=f"/cases/{case.number}", labels=labels
+        s.kind,
+        title,
+        text,
+        case.number,
+        s.mark or None,
+        case.stage,
+        case.urgency.value,
+        href=f"/cases/{case.number}",
+        labels=labels,
     )
     return replace(made, **more)  # type: ignore[arg-type]
 
 
 def _wait_of(s: Scene) -> dict[str, object]:
     """The one next wait: its chip and its name."""
-    if s.next_wait is None or s.quiet and s.next_wait.kind != "approval":
+    if s.next_wait is None or (s.quiet and s.next_wait.kind != "approval"):
         return {}
     return {"wait": s.chip(s.next_wait), "next": s.voice.label("wait", s.next_wait.kind)}
 
@@ -204,7 +213,9 @@ def _visible(s: Scene) -> str:
 
 def _beside(s: Scene, h: Handoff) -> str:
     found = [s.say("what.keeps")] if h.keeps else []
-    others = [o for o in s.case.handoffs if o.batch == h.batch and o.id != h.id and o.asked] if s.case and h.batch else []
+    others = (
+        [o for o in s.case.handoffs if o.batch == h.batch and o.id != h.id and o.asked] if s.case and h.batch else []
+    )
     if others:
         found.append(s.say("what.batch", n=len(others)))
     return " ".join(found)
@@ -225,7 +236,11 @@ def _silence(s: Scene, h: Handoff) -> str:
         return s.say("silence.last")
     climbed = [relation for relation, people in climbs_to(waits[0], s.case, s.town, s.at) if people]
     steps = [r for r in dict.fromkeys(climbed) if r not in ("receiver", "owner")]
-    return s.say("silence.climb", people=s.say("list.dot").join(s.voice.label("relation", r) for r in steps)) if steps else s.say("silence.last")
+    return (
+        s.say("silence.climb", people=s.say("list.dot").join(s.voice.label("relation", r) for r in steps))
+        if steps
+        else s.say("silence.last")
+    )
 
 
 def _stays(s: Scene) -> str:
@@ -263,11 +278,10 @@ def _settled_offer(s: Scene, h: Handoff, title: str) -> Card:
     elif h.state == "on_hold":
         found.add("resume")
     found.add("take_over", "accept_late", primary="take_over")
-    mine = s.holds() or s.stands("sender")
     text = s.say("card.offer.settled")
     return _framed(
         s, title, text, kind="offer", band=_band(s, h), bars=_bars(s, h), bars_note=_bars_note(s, h),
-        choices=found.done(), **(_wait_of(s) if h.held and mine or h.held else {}),
+        choices=found.done(), **(_wait_of(s) if h.held else {}),
     )  # fmt: skip
 
 
@@ -278,7 +292,10 @@ def _bars(s: Scene, h: Handoff) -> tuple[Bar, ...]:
     if h.asked:
         return ((say("bar.keeps", agency=asker), "sender", 0, 100), (say("bar.asked", agency=asked), "asked", 45, 100))
     if h.state == "accepted":
-        return ((say("bar.watches", agency=asker), "sender", 0, 74), (say("bar.holds", agency=asked), "holder", 45, 100))
+        return (
+            (say("bar.watches", agency=asker), "sender", 0, 74),
+            (say("bar.holds", agency=asked), "holder", 45, 100),
+        )
     if h.held:
         end, key = (45, "bar.watches") if h.result_at else (60, "bar.watches.report")
         return ((say(key, agency=asker), "sender", 0, end), (say("bar.holds", agency=asked), "holder", 45, 100))
@@ -308,7 +325,11 @@ def _band(s: Scene, h: Handoff) -> Band | None:
         case "declined":
             return _declined(s, h, words)
         case "withdrawn" if winner := _winner(s, h):
-            return ("calm", s.say("band.stood_down", agency=s.voice.agency(winner.to_agency)), s.say("band.stood_down.sub", **words))
+            return (
+                "calm",
+                s.say("band.stood_down", agency=s.voice.agency(winner.to_agency)),
+                s.say("band.stood_down.sub", **words),
+            )
         case "expired" if h.late_accept:
             return ("soon", s.say("band.late_accept"), s.say("band.late_accept.sub"))
     return (TONES.get(h.state, "calm"), s.say(key, **words), s.say(f"{key}.sub", **words))
@@ -333,7 +354,9 @@ def _winner(s: Scene, h: Handoff) -> Handoff | None:
         return None
     if h.batch is not None:
         return next((o for o in s.case.handoffs if o.batch == h.batch and o.accepted_at and o.id != h.id), None)
-    others = [o for o in s.case.of_duty(h.duty) if o.held and o.id != h.id and o.accepted_at and o.accepted_at == h.ended_at]
+    others = [
+        o for o in s.case.of_duty(h.duty) if o.held and o.id != h.id and o.accepted_at and o.accepted_at == h.ended_at
+    ]
     return others[0] if others else None
 
 
@@ -342,7 +365,11 @@ def _winner(s: Scene, h: Handoff) -> Handoff | None:
 
 def _ring(s: Scene) -> Card:
     what = str(s.data.get("what") or (s.wait.kind if s.wait else ""))
-    s = replace(s, data={k: v for k, v in s.data.items() if k not in ("what", "act", "urgency")} | ({"what": s.data["subject"]} if what == "queue" and s.data.get("subject") else {}))
+    s = replace(
+        s,
+        data={k: v for k, v in s.data.items() if k not in ("what", "act", "urgency")}
+        | ({"what": s.data["subject"]} if what == "queue" and s.data.get("subject") else {}),
+    )
     if what in ("danger", "phone") and s.case is None:
         return _call(replace(s, kind=what))
     if s.case is None:
@@ -361,16 +388,25 @@ def _ring(s: Scene) -> Card:
     text = s.say(key) if s.voice.has(key) else s.say("card.unknown")
     found = Buttons(s)
     TURNS.get(what, _no_buttons)(s, found, own)
-    return _framed(s, s.say(f"ring.{what}.title"), text, facts=_ring_facts(s, own), choices=found.done(), phones=_phones(s), **_wait_of(s))
+    return _framed(
+        s,
+        s.say(f"ring.{what}.title"),
+        text,
+        facts=_ring_facts(s, own),
+        choices=found.done(),
+        phones=_phones(s),
+        **_wait_of(s),
+    )
 
 
 def _ring_facts(s: Scene, own: bool) -> tuple[tuple[str, str, str], ...]:
     """For those further up: whose turn it is, and where to telephone."""
-    h = s.handoff
-    if own or h is None or h.to_agency not in s.town.agencies:
+    if own:
         return ()
-    agency = s.town.agencies[h.to_agency]
-    return ((s.say("row.agency"), s.words["agency"], agency.phone),)
+    code = s.handoff.to_agency if s.handoff and s.next_wait and s.next_wait.kind != "queue" else s.town.body.code
+    if any(code in p.agencies for p in s.people) or code not in s.town.agencies:
+        return ()
+    return ((s.say("row.agency"), s.voice.agency(code), s.town.agencies[code].phone),)
 
 
 def _settled_ring(s: Scene, what: str) -> Card:
@@ -381,11 +417,21 @@ def _settled_ring(s: Scene, what: str) -> Card:
         sub = s.say("band.answered.sub", day=s.voice.day(following.due_at, s.at)) if following else ""
         given = s.voice.label("contact", str(s.data.get("answered", "")))
         return _framed(
-            s, s.say("ring.checkin.title"), s.say("ring.settled"), kind="checkin", band=("ok", given or s.say("band.answered"), sub)
+            s,
+            s.say("ring.checkin.title"),
+            s.say("ring.settled"),
+            kind="checkin",
+            band=("ok", given or s.say("band.answered"), sub),
         )
     asked = what in ("react", "decide") and h is not None
     band: Band = ("ok", s.say("band.answered" if asked else "band.settled"), "")
-    return _framed(s, s.say(f"ring.{what}.title"), s.say("ring.settled"), band=band, **(_wait_of(s) if asked and h and h.held else {}))
+    return _framed(
+        s,
+        s.say(f"ring.{what}.title"),
+        s.say("ring.settled"),
+        band=band,
+        **(_wait_of(s) if asked and h and h.held else {}),
+    )
 
 
 def _reminder(s: Scene, what: str) -> Card:
@@ -401,7 +447,9 @@ def _checkin(s: Scene) -> Card:
     """Contact first, impression second; equal buttons, none filled. 「今回は難しいです」 stands below."""
     h, wait = s.handoff, s.next_wait
     assert h is not None and wait is not None
-    name = {"checkin_missed": "ring.checkin_missed", "checkin_missed_harsh": "ring.checkin_missed_harsh"}.get(h.ask_again, "ring.checkin")
+    name = {"checkin_missed": "ring.checkin_missed", "checkin_missed_harsh": "ring.checkin_missed_harsh"}.get(
+        h.ask_again, "ring.checkin"
+    )
     if s.volunteer and s.mark:
         name = "ring.checkin.volunteer"
     asked_every = h.cadence or (s.case.interval if s.case and h.duty == WATCH else "") or wait.policy.normal
@@ -444,7 +492,7 @@ def _movement(s: Scene, found: Buttons, own: bool) -> None:
         found.add("offer", primary="offer")
     if what == "movement_watching":
         found.add("watcher", primary="watcher")
-    found.extend(5, 10)
+    found.extend(5, 10, key="button.appoint")
 
 
 def _first_contact(s: Scene, found: Buttons, own: bool) -> None:
@@ -512,8 +560,11 @@ def _head_holds(s: Scene, found: Buttons, own: bool) -> None:
 
 def _queue(s: Scene, found: Buttons, own: bool) -> None:
     """The coordinator's item: the buttons of the wait it was climbed from."""
-    subject = s.wait.subject if s.wait else ""
-    TURNS.get(subject, _no_buttons)(s, found, own)
+    item = s.next_wait
+    climbed = next((w for w in s.case.waits if item and w.id == item.about), None) if s.case else None
+    if climbed is not None and climbed.kind in TURNS and climbed.kind != "queue":
+        found.scene = replace(s, wait=climbed)
+        TURNS[climbed.kind](found.scene, found, own)
 
 
 #: kind of wait → the buttons of its ring.
@@ -564,7 +615,9 @@ def _variant(s: Scene) -> str:
         case "declined" if h is not None:
             plain = _is_volunteer(s, h) or not (h.reason or s.data.get("code"))
             second = int(str(s.data.get("hops", 0) or 0)) >= 2
-            return {(True, True): ".second_plain", (True, False): ".second", (False, True): ".plain"}.get((second, plain), "")
+            return {(True, True): ".second_plain", (True, False): ".second", (False, True): ".plain"}.get(
+                (second, plain), ""
+            )
         case "expired" if int(str(s.data.get("hops", 0) or 0)) >= 2:
             return ".second"
         case "withdrawn" if h is not None and h.accepted_at:
@@ -668,7 +721,13 @@ def _summary(s: Scene) -> Card:
     rows = [(s.say("row.lead"), s.words["lead"], "")]
     for h in (*case.held, *case.asked):
         of = replace(s, handoff=h)
-        rows.append((of.words["duty"], f"{of.words['agency']} {s.voice.person(h.holder)}".strip(), s.voice.label("handoff_state", h.state)))
+        rows.append(
+            (
+                of.words["duty"],
+                f"{of.words['agency']} {s.voice.person(h.holder)}".strip(),
+                s.voice.label("handoff_state", h.state),
+            )
+        )
     chip = {"wait": s.chip(nearest), "next": s.voice.label("wait", nearest.kind)} if nearest else {}
     found = Buttons(s)
     if case.open and not case.deceased and s.stands("lead"):
@@ -678,7 +737,12 @@ def _summary(s: Scene) -> Card:
     return _framed(shown, s.say("card.summary.title"), s.say(key), facts=tuple(rows), choices=found.done(), **chip)
 
 
-AFTER: Final = {"intake": "untangling", "untangling": "role_division", "role_division": "support", "support": "watching"}
+AFTER: Final = {
+    "intake": "untangling",
+    "untangling": "role_division",
+    "role_division": "support",
+    "support": "watching",
+}
 SPOKEN: Final = {"untangling": "ほぐし", "role_division": "役割分担", "support": "支援", "watching": "見守り"}
 
 
@@ -699,12 +763,18 @@ def _onward(s: Scene, found: Buttons) -> None:
 def _capacity(s: Scene) -> Card:
     """An anonymous 打診: no number, no 目印; role, district, urgency; binds nobody."""
     bare = replace(s, case=None, handoff=None)
-    made = Card(s.kind, bare.say(f"card.{s.kind}.title"), bare.say(f"card.{s.kind}", district=s.data.get("district") or s.voice.say("district.any")))
+    made = Card(
+        s.kind,
+        bare.say(f"card.{s.kind}.title"),
+        bare.say(f"card.{s.kind}", district=s.data.get("district") or s.voice.say("district.any")),
+    )
     if s.kind == "capacity_answer":
         return made
     asked = s.data.get("ask", "")
     answers = (("yes", "可"), ("full", "満"), ("waitlist", "空き待ち"), ("consult", "要相談"))
-    return replace(made, choices=tuple(Choice(s.voice.say(f"button.cap_{code}"), f"空き {asked} {word}") for code, word in answers))
+    return replace(
+        made, choices=tuple(Choice(s.voice.say(f"button.cap_{code}"), f"空き {asked} {word}") for code, word in answers)
+    )
 
 
 def _call(s: Scene) -> Card:
@@ -740,57 +810,6 @@ MAKERS: Mapping[str, Callable[[Scene], Card]] = {
 # -- the answer to one's own words
 
 
-#: Entries that follow from another one and are not what the speaker did.
-FOLLOWS: Final = frozenset({"case.lead", "case.interim", "case.decision", "issue.hold", "issue.drop", "wait.rung", "checkin.lengthening_proposed"})
-
-
-def did(outcome: Outcome, voice: Voice, mark: str) -> Card:
-    """Word a decision for the person who made it: what happened, and the one next step (the acceptor's first one, the decliner's thanks)."""
-    act, case = outcome.act, outcome.case
-    entries = [e for e in outcome.entries if e.kind not in FOLLOWS] or outcome.entries
-    entry = next((e for e in entries if voice.has(f"did.{e.kind}")), None)
-    if entry is None:
-        return Card("did", voice.say("did.title"), voice.say("did.nothing"), case.number)
-    offers = [e for e in entries if e.kind == "handoff.offer"]
-    accepted = next((e for e in entries if e.kind in ("handoff.accept", "handoff.agree")), None)
-    key = f"did.{entry.kind}"
-    if len(offers) > 1:
-        key = "did.handoff.offer.many"
-    elif offers and accepted:
-        entry, key = accepted, "did.offered_accepted"
-    elif "proxy" in entry.data:
-        key = "did.handoff.proxy"
-    elif entry.kind == "checkin.missed" and int(str(entry.data.get("missed", 0))) >= 2:
-        key = "did.checkin.missed_twice"
-    elif entry.kind == "handoff.accept" and entry.data.get("holder") != act.who:
-        key = "did.handoff.assigned"
-    no = entry.data.get("handoff")
-    handoff = case.handoff(no) if isinstance(no, int) else None
-    data: dict[str, object] = {k: v for k, v in entry.data.items() if k not in ("agency", "source", "at", "by")}
-    data |= {"code": entry.data.get("code"), "stage": case.stage}
-    scene = Scene("did", data, case, handoff, None, act.by, None, act.town, act.at, voice, mark)
-    scene = replace(scene, wait=_wait_after(outcome, entry.kind, handoff))
-    more: dict[str, object] = {"n": len(offers), "urgency": voice.label("urgency", case.urgency.value)}
-    more |= {"agency": voice.agency(str(entry.data["agency"]))} if "agency" in entry.data else {}
-    if case.proposal and case.proposal.notice_until:
-        more["until"] = voice.moment(case.proposal.notice_until, act.at)
-    if entry.kind == "case.interval":
-        more["span"] = voice.span(case.interval)
-    if entry.kind == "wait.extended" and entry.dest:
-        more["until"] = voice.moment(datetime.fromisoformat(entry.dest), act.at)
-    found = Buttons(scene)
-    if handoff is not None and handoff.state == "accepted":
-        found.add("connect", "attempt")
-    return _framed(scene, voice.say("did.title"), scene.say(key, **more), kind="did", choices=found.done())
-
-
-def _wait_after(outcome: Outcome, kind: str, handoff: Handoff | None) -> Wait | None:
-    """The wait that an answer names: the newest of the handoff, or of the request just made."""
-    case = outcome.case
-    if kind.startswith("request."):
-        asked = [w for w in case.waits if w.kind in ("talk", "safety", "conference")]
-        return max(asked, key=lambda w: w.id, default=None)
-    if handoff is None:
-        return None
-    own = {w.kind: w for w in case.waits_of(handoff.id)}
-    return next((own[k] for k in ("react", "decide", "first_contact", "checkin") if k in own), None)
+def did_key(command: str, kinds: Iterable[str], voice: Voice) -> str:
+    """Name the sentence after a deed: by the command's word, and by what was written down where a word may mean two things."""
+    return next((key for kind in kinds if voice.has(key := f"did.{command}.{kind}")), f"did.{command}")

@@ -14,7 +14,18 @@ from workflow.promise import hours_for
 from workflow.who import reach, stands
 
 #: The wait that a handoff's card speaks of, by what is most its own.
-OF_HANDOFF = ("react", "decide", "answer_question", "condition", "waitlist", "on_hold", "first_contact", "checkin", "head_holds", "result")
+OF_HANDOFF = (
+    "react",
+    "decide",
+    "answer_question",
+    "condition",
+    "waitlist",
+    "on_hold",
+    "first_contact",
+    "checkin",
+    "head_holds",
+    "result",
+)
 #: The wait that a notice about the case speaks of.
 OF_NOTICE: Mapping[str, str] = {
     "approve_please": "approval", "closing_proposed": "closing_notice", "interim": "interim", "conference_asked": "conference",
@@ -64,7 +75,9 @@ class Scene:
         holder = self.handoff.holder if self.handoff else None
         if holder is None:
             return False
-        stand_in = self.town.deputy(holder, self.at) if holder in self.town.staff and self.town.away(holder, self.at) else None
+        stand_in = (
+            self.town.deputy(holder, self.at) if holder in self.town.staff and self.town.away(holder, self.at) else None
+        )
         return any(p.code in (holder, stand_in) for p in self.people)
 
     def has(self, *roles: Role) -> bool:
@@ -75,8 +88,9 @@ class Scene:
         if self.case is None:
             return False
         handoff = self.handoff_of(wait)
-        if handoff and wait.owner == "receiver" and self.room == handoff.to_agency:
-            return True
+        if handoff and handoff.asked and wait.kind in ("react", "decide", "waitlist"):
+            # Also of the last candidate, whose silence is the coordinator's wait: the asked side is still asked.
+            return self.room == handoff.to_agency or self.stands("receiver")
         owners = reach(wait.owner, self.case, self.town, self.at, handoff=handoff, owner=wait.owner)
         owners = (*owners, *self.town.present(owners, self.at))
         return any(p.code in owners for p in self.people)
@@ -145,8 +159,8 @@ class Scene:
         case, town = self.case, self.town
         if case is None or duty not in town.duties:
             return ()
-        lead = town.staff[case.lead].agency if case.lead in town.staff else town.body.code
-        busy = {h.to_agency for h in case.of_duty(duty) if h.asked or h.held}
+        lead = town.staff[case.lead].agency if case.lead and case.lead in town.staff else town.body.code
+        busy = {h.to_agency for h in case.of_duty(duty) if h.asked or h.held or h.state in ("released", "failed")}
         named = self.data.get("candidates")
         first = [town.agencies[c] for c in named if c in town.agencies] if isinstance(named, tuple | list) else []
         found = dict.fromkeys(a.code for a in (*first, *town.candidates(duty, case.district)))
@@ -165,7 +179,9 @@ class Scene:
         iso = wait.due_at.isoformat()
         if wait.paused_left is not None:
             handoff = self.handoff_of(wait)
-            key = {"info_requested": "chip.question", "conditional": "chip.condition"}.get(handoff.state if handoff else "", "chip.paused")
+            key = {"info_requested": "chip.question", "conditional": "chip.condition"}.get(
+                handoff.state if handoff else "", "chip.paused"
+            )
             return {"kind": "paused", "share": 0.0, "text": voice.say(key), "iso": iso}
         hours = None
         if case is not None and wait.urgency is not Urgency.EMERGENCY:
@@ -280,7 +296,10 @@ class Scene:
         kind, _, no = subject.partition(":")
         if no and self.case:
             made = next((r for r in self.case.requests if str(r.no) == no), None)
-            return {"request": voice.label("request", kind), "person": voice.person(made.by) if made else voice.person("-")}
+            return {
+                "request": voice.label("request", kind),
+                "person": voice.person(made.by) if made else voice.person("-"),
+            }
         if subject in self.town.duties:
             return {"duty": voice.label("duty", subject)}
         if subject in self.town.staff:
@@ -298,6 +317,8 @@ class Scene:
             at = datetime.fromisoformat(iso)
         except ValueError:
             return iso
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=self.town.tz)
         return self.voice.moment(at, self.at) if with_clock else self.voice.day(at, self.at)
 
     def say(self, key: str, **more: object) -> str:

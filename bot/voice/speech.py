@@ -28,6 +28,7 @@ LONG_MONTHS: Final = (
 #: From here on a wait says hours instead of a day.
 NEAR: Final = timedelta(hours=6)
 
+_DOUBLED = re.compile(r" {2,}")
 _ROMAJI = re.compile(r"([a-z]{2,})(?:[-_.].*|\d*)")
 
 
@@ -62,7 +63,8 @@ def fill(template: str, params: Mapping[str, object]) -> str:
         if name is not None:
             value = params.get(name)
             found.append("" if value is None else str(value))
-    return "".join(found)
+    text = "".join(found)
+    return _DOUBLED.sub(" ", text).strip() if "  " in text or text[:1] == " " or text[-1:] == " " else text
 
 
 class Voice:
@@ -98,9 +100,13 @@ class Voice:
             return ""
         if kind == "agency":
             return self.agency(code)
+        if kind == "notice":
+            return self.say(f"card.{code}.title") if self.has(f"card.{code}.title") else self.say("card.unknown.title")
         if kind == "person":
             return self.person(code)
         if self.outside and kind == "decline" and code in self.town.declines and self.town.declines[code].starred:
+            return self.say("outside.starred")
+        if self.outside and kind == "closing":
             return self.say("outside.starred")
         known = self._labels.get(kind, {})
         town = self._town_labels.get(kind, {})
@@ -140,7 +146,9 @@ class Voice:
         staff = self.town.staff.get(code)
         roles = [p.role for p in staff.posts if not agency or p.agency == agency] if staff else []
         order = [r for r in Role if r in roles]
-        best = next((r for r in (Role.COORDINATOR, Role.HEAD, Role.OFFICIAL) if r in order), order[0] if order else None)
+        best = next(
+            (r for r in (Role.COORDINATOR, Role.HEAD, Role.OFFICIAL) if r in order), order[0] if order else None
+        )
         return self.label("role", best.value) if best else ""
 
     def join(self, parts: list[str]) -> str:
@@ -197,9 +205,7 @@ class Voice:
             return self.say("span.weeks", n=span.n // 7)
         return self.say(f"span.{span.unit}", n=span.n)
 
-    def left(
-        self, due: datetime, now: datetime, hours: Hours | None = None, *, opened: datetime | None = None
-    ) -> Left:
+    def left(self, due: datetime, now: datetime, hours: Hours | None = None, *, opened: datetime | None = None) -> Left:
         """Word a due time: far 「6/16(月)まで」, near 「あと3時間」, late 「1日超過」.
 
         Calm until half of the time since `opened` is gone; without `opened` until the day itself.

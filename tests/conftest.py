@@ -1,0 +1,63 @@
+"""Fixtures for every story: a fresh database on SQLite and on PostgreSQL, and a town in it."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.databases import Databases  # noqa: E402  # the path has to be known first
+from tests.town import Town  # noqa: E402
+
+settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("usual")
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    found = Databases()
+    yield found
+    found.close()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
+    """The address of a fresh database of each kind."""
+    url: str = getattr(databases, request.param)()
+    yield url
+    databases.drop(url)
+
+
+@pytest.fixture
+async def town(database: str, tmp_path: Path) -> AsyncIterator[Town]:
+    """The sample town on each database, on a Monday morning, with nothing in it yet."""
+    found = await Town.found(database, tmp_path)
+    yield found
+    await found.close()
+
+
+@pytest.fixture
+async def lite(databases: Databases, tmp_path: Path) -> AsyncIterator[Town]:
+    """The same on SQLite alone, for tables of many rows."""
+    url = databases.sqlite()
+    found = await Town.found(url, tmp_path)
+    yield found
+    await found.close()
+    databases.drop(url)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Set TSUNAGI_ variables for one test."""
+
+    def put(**values: str) -> None:
+        for name in [n for n in os.environ if n.startswith("TSUNAGI_")]:
+            monkeypatch.delenv(name)
+        for name, value in values.items():
+            monkeypatch.setenv(f"TSUNAGI_{name}", value)
+
+    return put
