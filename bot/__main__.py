@@ -71,10 +71,14 @@ def _worded(error: Exception) -> str | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tsunagi", description="つなぎ: referral and handoff for 重層的支援体制整備事業")
+    parser = argparse.ArgumentParser(
+        prog="tsunagi", description="つなぎ: referral and handoff for 重層的支援体制整備事業"
+    )
     commands = parser.add_subparsers(metavar="COMMAND")
 
-    def add(name: str, run: Callable[[argparse.Namespace, Settings], int | None], help_: str) -> argparse.ArgumentParser:
+    def add(
+        name: str, run: Callable[[argparse.Namespace, Settings], int | None], help_: str
+    ) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=help_, description=help_)
         made.set_defaults(run=run)
         return made
@@ -97,7 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     invite = add("invite", _invite, "a one-time code for a person")
     invite.add_argument("staff")
     invite.add_argument("--paper", action="store_true", help="an 招待状 with a QR code, fourteen days")
-    for name, run, help_ in (("chat", _chat, "talk on the console"), ("say", _say, "say one thing and read what came back")):
+    for name, run, help_ in (
+        ("chat", _chat, "talk on the console"),
+        ("say", _say, "say one thing and read what came back"),
+    ):
         made = add(name, run, help_)
         made.add_argument("--as", dest="staff", required=True, metavar="STAFF")
         made.add_argument("--format", choices=("text", "json"), default="text")

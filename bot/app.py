@@ -113,5 +113,3 @@ def loop_age(app: App) -> timedelta | None:
     """How long ago the loop last turned; None before its first turn."""
     last = app.beaten.get("work")
     return None if last is None else timedelta(seconds=asyncio.get_running_loop().time() - last)
-
-

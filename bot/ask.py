@@ -63,6 +63,7 @@ class Ask:
     account: str = ""  #: the speaker's account on this surface
     command: str = ""
     cached: list[Case] | None = None
+    seen: Case | None = None  #: the case this was about, for the sentence of a refusal
 
     def act(self) -> Act:
         return Act(self.speaker, self.now, self.town, self.surface, self.fresh, self.agency)
@@ -121,6 +122,7 @@ class Ask:
     def allowed(self, case: Case) -> Case:
         if not knows(self.speaker, case, self.town, self.now):
             raise no.NotYourCase(number=case.number)
+        self.seen = case
         return case
 
     def mine(self) -> list[Case]:
@@ -150,7 +152,9 @@ class Ask:
 
     # -- handoffs
 
-    def pick(self, *events: str, duty: str | None = None, where: Callable[[Handoff], bool] | None = None) -> tuple[Case, Handoff]:
+    def pick(
+        self, *events: str, duty: str | None = None, where: Callable[[Handoff], bool] | None = None
+    ) -> tuple[Case, Handoff]:
         """The handoff that the words mean: the one of the number that this event and speaker fit, else a choice.
 
         Without a number: the only one in all of the speaker's cases.
@@ -186,7 +190,9 @@ class Ask:
                 if event in moves("handoff", handoff.state) and self._may(case, handoff, event):
                     fitting.append(handoff)
                     break
-        own = [h for h in fitting if self.speaker.code in (h.holder, h.to_staff) or h.to_agency in self.speaker.agencies]
+        own = [
+            h for h in fitting if self.speaker.code in (h.holder, h.to_staff) or h.to_agency in self.speaker.agencies
+        ]
         return own if own and self.speaker.has(Role.COORDINATOR) else fitting
 
     def _may(self, case: Case, handoff: Handoff, event: str) -> bool:
@@ -345,7 +351,13 @@ class Ask:
         return voice_for(self.town, self.speaker.language or self.town.language)
 
     def told(
-        self, key: str, *, number: str | None = None, notices: tuple[Notice, ...] = (), calls: tuple[Wait, ...] = (), **params: object
+        self,
+        key: str,
+        *,
+        number: str | None = None,
+        notices: tuple[Notice, ...] = (),
+        calls: tuple[Wait, ...] = (),
+        **params: object,
     ) -> Reply:
         """A one-sentence answer."""
         return Reply(Message(self.voice.say(key, number=number or "", **params)), number, notices, calls)

@@ -77,7 +77,10 @@ async def exchange(app: App, staff: str, text: str) -> tuple[Answered, list[Mess
     answered = Answered(None)
     if text.strip():
         event = Inbound(
-            id=secrets.token_hex(12), sender=Sender("console", staff), address=Address("console", staff), what=Said(text)
+            id=secrets.token_hex(12),
+            sender=Sender("console", staff),
+            address=Address("console", staff),
+            what=Said(text),
         )
         answered = await app.receiver.receive(event)
     return answered, await app.store.transact(lambda tx: _reached(tx, app, staff, answered))
@@ -99,7 +102,8 @@ def _reached(tx: Tx, app: App, staff: str, answered: Answered) -> list[Message]:
 
 def _as_json(answered: Answered, messages: list[Message]) -> str:
     return json.dumps(
-        {"case": answered.number, "refused": answered.refused, "answers": [message_json(m) for m in messages]}, ensure_ascii=False
+        {"case": answered.number, "refused": answered.refused, "answers": [message_json(m) for m in messages]},
+        ensure_ascii=False,
     )
 
 

@@ -46,7 +46,9 @@ class Deliverer:
         else:
             now = self.clock.now()
             try:
-                outcome = await adapter.send(Parcel(Address(surface, address), fit(message, adapter.caps), f"{bundle[0].id}", now))
+                outcome = await adapter.send(
+                    Parcel(Address(surface, address), fit(message, adapter.caps), f"{bundle[0].id}", now)
+                )
             except Exception as broken:  # an adapter that raises has a defect; its letter may have left
                 log.exception("an adapter raised: %s", surface)
                 outcome = Unknown(type(broken).__name__)
@@ -55,12 +57,17 @@ class Deliverer:
     def _message(self, tx: Tx, bundle: list[LetterRow]) -> Message:
         town, now = self.towns.of(tx), self.clock.now(tx)
         person = town.staff[bundle[0].to_staff or town.final_owner]
-        voice = voice_for(town, person.language or town.language)
+        adapter = self.adapters.get(bundle[0].surface)
+        voice = voice_for(town, person.language or town.language, outside=not (adapter and adapter.inside))
         shown = Reading(tx, town, person, now, voice).messages(bundle)
         if len(shown) == 1:
             return shown[0]
         lines = [m.text for m in shown]
-        return Message("\n\n".join(lines), voice.say("bundle.title", count=len(shown)), choices=tuple(c for m in shown for c in m.choices))
+        return Message(
+            "\n\n".join(lines),
+            voice.say("bundle.title", count=len(shown)),
+            choices=tuple(c for m in shown for c in m.choices),
+        )
 
     def _finish(self, tx: Tx, bundle: list[LetterRow], outcome: Sent | Later | Unknown | Gone | Refused) -> None:
         now = self.clock.now(tx)
@@ -70,7 +77,15 @@ class Deliverer:
                 case Sent(ref):
                     letters.finish(tx, letter.id, letter.lease, state="sent", at=now, ref=ref)
                 case Later(after, why):
-                    letters.finish(tx, letter.id, letter.lease, state="pending", at=now, why=why, not_before=now + max(after, AGAIN))
+                    letters.finish(
+                        tx,
+                        letter.id,
+                        letter.lease,
+                        state="pending",
+                        at=now,
+                        why=why,
+                        not_before=now + max(after, AGAIN),
+                    )
                 case Unknown(why):
                     letters.finish(tx, letter.id, letter.lease, state="unknown", at=now, why=why)
                 case Gone(why) | Refused(why):

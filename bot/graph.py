@@ -26,7 +26,8 @@ def _machine(name: Graph) -> dict[str, object]:
         "final": list(FINAL[name]),
         "states": [{"id": s, "label": _LABELS[name][s]} for s in STATES[name]],
         "transitions": [
-            {"from": e.source, "event": e.event, "to": e.dest, "actors": list(e.actors), "guards": list(e.guards)} for e in GRAPHS[name]
+            {"from": e.source, "event": e.event, "to": e.dest, "actors": list(e.actors), "guards": list(e.guards)}
+            for e in GRAPHS[name]
         ],
     }
 

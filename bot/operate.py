@@ -24,7 +24,6 @@ from workflow.people import Town
 T = TypeVar("T")
 
 
-
 def run(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
     """Make the app, do one thing, close it."""
 
@@ -117,7 +116,9 @@ class NobodyNamed(Exception):
     """There is nobody (or more than one) of that name in the town."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"「{text}」さんは町の設定に見つかりません(または複数います)。tsunagi town show でコードをご確認ください。")
+        super().__init__(
+            f"「{text}」さんは町の設定に見つかりません(または複数います)。tsunagi town show でコードをご確認ください。"
+        )
 
 
 def invite(settings: Settings, who: str, *, paper: bool) -> str:
@@ -218,5 +219,3 @@ def retry(settings: Settings, id_: int) -> str:
         return f"{id_} は、保留中のできごとにも、とまっている手紙にもありません。"
 
     return run(settings, again)
-
-

@@ -16,6 +16,7 @@ from bot.commands.everyone import danger_reply
 from bot.record import new_token, record, send
 from bot.towns import Towns
 from bot.voice import Voice, voice_for
+from bot.voice.cards import did_key
 from bot.voice.refusals import word
 from storage import cases, inbox, letters, people, rooms, texts, turns, waits
 from storage.cases import SlowerWriter
@@ -24,7 +25,7 @@ from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.turns import Turn
 from workflow import refusals as no
-from workflow.case import Wait
+from workflow.case import Case, Wait
 from workflow.outcome import Outcome
 from workflow.people import Post, Role, Staff, Town
 
@@ -91,7 +92,12 @@ class Receiver:
         kept = parked.arrival
         said = texts.get(tx, kept.text) if kept.text else None
         town, now = self.towns.of(tx), self.clock.now(tx)
-        event = Inbound(kept.event_id, Sender(kept.platform, kept.speaker or ""), Address(kept.platform, kept.conversation), Said(said or ""))
+        event = Inbound(
+            kept.event_id,
+            Sender(kept.platform, kept.speaker or ""),
+            Address(kept.platform, kept.conversation),
+            Said(said or ""),
+        )
         inbox.done(tx, id_)
         if said:
             _Talk(self, tx, town, now, self._speaker(tx, event, town), event, id_, kept.doc.get("room")).hear()
@@ -130,14 +136,16 @@ class Receiver:
 
     def _arrival(self, tx: Tx, event: Inbound, now: datetime) -> Arrival:
         """What is kept of an event: outside never raw text (workflow.md §6); inside the words, sealed."""
-        said = event.what.text if isinstance(event.what, Said) else event.what.says
+        said = event.what.text if isinstance(event.what, Said) else ""
         text = None
         if said and event.sender.platform == "web":
             text = texts.put(tx, None, words.clean(said)[: words.LONGEST], event.sender.account, now)[0]
+        pressed = event.what.says if isinstance(event.what, Chose) and event.sender.platform in INSIDE else ""
         return Arrival(
             platform=event.sender.platform, event_id=event.id, natural_key=event.natural or None,
             conversation=event.address.conversation, speaker=event.sender.account,
             kind="words" if isinstance(event.what, Said) else "press", text=text, received_at=now,
+            doc={"says": pressed} if pressed else {},
         )  # fmt: skip
 
     def _speaker(self, tx: Tx, event: Inbound, town: Town) -> Staff | None:
@@ -215,20 +223,20 @@ class _Talk:
 
     def _meant(self, taken: words.Words) -> Answered:
         assert self.speaker is not None
-        turn = turns.of(self.tx, self.speaker.code)
         bare = taken.rest if taken.number is None else ""
-        if bare in ("送る", "送信", "はい、送る", "send") and turn and turn.preview:
-            return self._run(words.take_apart(turn.preview["words"]), confirmed=True)
-        if bare in ("送る", "送信", "send"):
+        if bare in SEND:
+            turn = turns.of(self.tx, self.speaker.code)
+            if turn and turn.preview:
+                return self._run(words.take_apart(turn.preview["words"]), confirmed=True)
             return self.refuse(no.NothingToSend(), "")
-        if bare in ("やめる", "やめ", "中止", "cancel"):
+        if bare in DROP:
             return self._drop()
         if bare in UNDO:
-            return self._undo(turn)
-        if len(bare) == 1 and bare in "123456789" and turn and turn.choices:
-            place = int(bare) - 1
-            if place < len(turn.choices):
-                return self._run(words.take_apart(turn.choices[place]))
+            return self._undo(turns.of(self.tx, self.speaker.code))
+        if len(bare) == 1 and bare in "123456789":
+            turn = turns.of(self.tx, self.speaker.code)
+            if turn and turn.choices and int(bare) <= len(turn.choices):
+                return self._run(words.take_apart(turn.choices[int(bare) - 1]))
         return self._run(taken)
 
     def _run(self, taken: words.Words, *, confirmed: bool = False, undoing: bool = False) -> Answered:
@@ -255,7 +263,7 @@ class _Talk:
             with self.tx.savepoint():
                 return self._act(ask, command, undoing)
         except no.Refusal as refusal:
-            return self.refuse(refusal, ask.words.number or "")
+            return self.refuse(refusal, ask.words.number or "", ask.seen)
         except _Preview as preview:
             return self._preview(preview, command)
 
@@ -354,7 +362,9 @@ class _Talk:
         visible = [c for c in dict.fromkeys(FORMS[f] for f in near) if BOOK[c].listed][:3]
         tail = f" {taken.number}" if taken.number else ""
         choices = tuple((BOOK[c].word, BOOK[c].word + tail) for c in visible)
-        return self.refuse(no.UnknownWords(choices=choices or (("ヘルプ", "ヘルプ"), ("つぎへ", "つぎへ"))), taken.number or "")
+        return self.refuse(
+            no.UnknownWords(choices=choices or (("ヘルプ", "ヘルプ"), ("つぎへ", "つぎへ"))), taken.number or ""
+        )
 
     def _named(self, taken: words.Words) -> Ask:
         ask = self._ask(taken, taken.rest)
@@ -383,7 +393,9 @@ class _Talk:
         shown = BOOK["next"].run(ask)
         assert isinstance(shown, Reply)
         text = self.voice.say("polite", number=shown.number or "")
-        return self.answer(replace(shown.message, text=f"{text}\n{shown.message.text}"), shown.number, refused="PolitenessIsNoAnswer")
+        return self.answer(
+            replace(shown.message, text=f"{text}\n{shown.message.text}"), shown.number, refused="PolitenessIsNoAnswer"
+        )
 
     def _post(self, taken: words.Words) -> Answered:
         """Words among colleagues in their agency's room."""
@@ -406,10 +418,11 @@ class _Talk:
 
     # -- answering
 
-    def refuse(self, refusal: no.Refusal, number: str) -> Answered:
+    def refuse(self, refusal: no.Refusal, number: str, case: Case | None = None) -> Answered:
         about = {"number": number, **refusal.about}
         named = str(about.get("number") or "") or None
-        message = word(refusal, self.voice, self.now, number=named or "")
+        named = named or (case.number if case else None)
+        message = word(refusal, self.voice, self.now, number=named or "", case=case)
         return self.answer(message, named, refused=type(refusal).__name__)
 
     def answer(
@@ -418,21 +431,21 @@ class _Talk:
     ) -> Answered:  # fmt: skip
         """Write the answer as a letter to the speaker alone, and what a bare digit, 送る or 取消 means now."""
         if self.speaker is not None:
-            letter = _answer_letter(self.door.fresh(), self.speaker.code, self.room, message, self.now, self.inbox, case_id)
+            letter = _answer_letter(
+                self.door.fresh(), self.speaker.code, self.room, message, self.now, self.inbox, case_id
+            )
             letters.write(self.tx, [letter])
             self._keep_turn(message, preview, undo)
         return Answered(self.inbox, number, refused, (message,))
 
     def _keep_turn(self, message: Message, preview: dict[str, str] | None, undo: dict[str, object] | None) -> None:
         assert self.speaker is not None
-        before = turns.of(self.tx, self.speaker.code) if undo is None else None
-        kept = undo or (before.undo if before else None)
         says = [c.says for c in message.choices]
-        if not (preview or kept or says or before):
-            return
-        turns.keep(self.tx, Turn(self.speaker.code, self.event.address.conversation, self.now, preview, says, kept))
+        turns.keep(self.tx, Turn(self.speaker.code, self.event.address.conversation, self.now, preview, says, undo))
 
 
+SEND: Final = frozenset({"送る", "送信", "送ります", "はい、送る", "send"})
+DROP: Final = frozenset({"やめる", "やめ", "やめます", "中止", "cancel"})
 UNDO: Final = frozenset({"取消", "取り消し", "取消し", "とりけし", "まちがえた", "間違えた", "まちがい", "undo"})
 
 
@@ -450,7 +463,9 @@ def _asks_once(command: Command, made: Outcome | Reply, ask: Ask) -> bool:
 def told(ask: Ask, command: Command, made: Outcome, *, undo: bool) -> Message:
     """The sentence after a deed: what is true now, and the next wait with its real due time."""
     voice, case = ask.voice, made.case
-    handoff = next((h for e in reversed(made.entries) if (n := e.data.get("handoff")) and (h := case.handoff(int(str(n))))), None)
+    handoff = next(
+        (h for e in reversed(made.entries) if (n := e.data.get("handoff")) and (h := case.handoff(int(str(n))))), None
+    )
     params = {
         "number": case.number, "mark": ask.mark(case.id), "stage": voice.label("stage", case.stage),
         "duty": ask.town.duties[handoff.duty].label if handoff and handoff.duty in ask.town.duties else "",
@@ -463,16 +478,12 @@ def told(ask: Ask, command: Command, made: Outcome, *, undo: bool) -> Message:
     mine = _next_wait(made, handoff.id if handoff else None)
     facts = []
     if mine:
-        facts.append((voice.say("next.label"), f"{voice.label('wait', mine.kind)} {voice.moment(mine.due_at, ask.now)}"))
+        facts.append(
+            (voice.say("next.label"), f"{voice.label('wait', mine.kind)} {voice.moment(mine.due_at, ask.now)}")
+        )
     choices = follow_ups(ask, made)
-    return Message(voice.say(_key(voice, command, made), **params), None, tuple(facts), choices)
-
-
-def _key(voice: Voice, command: Command, made: Outcome) -> str:
-    """The sentence for what happened: the most particular that the language has."""
-    usual = f"did.{command.name}"
-    particular = (f"{usual}.{e.kind}" for e in reversed(made.entries))
-    return next((key for key in particular if voice.has(key)), usual)
+    key = did_key(command.name, [e.kind for e in made.entries], voice)
+    return Message(voice.say(key, **params), None, tuple(facts), choices)
 
 
 def _next_wait(made: Outcome, handoff: int | None) -> Wait | None:
@@ -488,17 +499,34 @@ def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
     held = next((h for h in case.held if h.holder == ask.speaker.code and h.state == "accepted"), None)
     if held and any(e.kind in ("handoff.accept", "handoff.agree") for e in made.entries):
         said = f"{case.number}#{held.no}"
-        return (Choice(voice.say("button.connected"), f"つながった {said}", "primary"), Choice(voice.say("button.not_met"), f"会えず {said}"))
+        return (
+            Choice(voice.say("button.connected"), f"つながった {said}", "primary"),
+            Choice(voice.say("button.not_met"), f"会えず {said}"),
+        )
     if any(e.kind == "case.open" for e in made.entries):
-        return (Choice(voice.say("button.screen"), f"見立て {case.number}", "primary"), Choice(voice.say("button.show"), case.number))
+        return (
+            Choice(voice.say("button.screen"), f"見立て {case.number}", "primary"),
+            Choice(voice.say("button.show"), case.number),
+        )
     if event in ("case.screened", "case.consent", "issue.note", "issue.wish", "case.conference"):
-        return (Choice(voice.say("button.forward"), f"進む {case.number}", "primary"), Choice(voice.say("button.show"), case.number))
+        return (
+            Choice(voice.say("button.forward"), f"進む {case.number}", "primary"),
+            Choice(voice.say("button.show"), case.number),
+        )
     return ()
 
 
 def _due_line(made: Outcome, voice: Voice, now: datetime) -> str:
-    wait = min((w for w in made.case.waits if w.opened_at == made.act.at and w.paused_left is None), key=lambda w: w.due_at, default=None)
-    return voice.say("preview.due", what=voice.label("wait", wait.kind), due=voice.moment(wait.due_at, now)) if wait else ""
+    wait = min(
+        (w for w in made.case.waits if w.opened_at == made.act.at and w.paused_left is None),
+        key=lambda w: w.due_at,
+        default=None,
+    )
+    return (
+        voice.say("preview.due", what=voice.label("wait", wait.kind), due=voice.moment(wait.due_at, now))
+        if wait
+        else ""
+    )
 
 
 def _answer_letter(

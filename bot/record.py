@@ -7,12 +7,14 @@ from datetime import timedelta
 from typing import Final
 
 from bot.pace import Push, Pushed, leaves_at
-from storage import cases, journal, letters, marks, people
+from storage import cases, journal, letters, marks
 from storage.letters import LetterRow
 from storage.store import Tx
 from workflow.outcome import Act, Notice, Outcome, Reader
 from workflow.people import Town
 
+#: Parts of the system itself: never a push.
+INSIDE: Final = frozenset({"web", "console"})
 #: Outside, a coordinator's command waits this long, so that an undo is silent (workflow.md §3).
 UNDO_SILENCE: Final = timedelta(minutes=2)
 
@@ -54,7 +56,7 @@ def _rows(
     for reader in notice.to:
         inside = _letter(notice, reader, act, case_id, version, inbox, cause)
         yield inside
-        for push in _pushes(tx, reader, act):
+        for push in _pushes(reader, act):
             yield _outside(tx, inside, notice, push, act)
 
 
@@ -76,17 +78,13 @@ def new_token() -> str:
     return secrets.token_urlsafe(16)[:21]
 
 
-def _pushes(tx: Tx, reader: Reader, act: Act) -> Iterable[tuple[str, str, str]]:
-    """(person, platform, account) for whoever has linked an account outside; rooms reach their members."""
-    if not act.town.limits.get("outside", 0):
-        return
+def _pushes(reader: Reader, act: Act) -> Iterable[tuple[str, str, str]]:
+    """(person, platform, account) for whoever has linked an account outside; a room reaches its members."""
     everyone = [s.code for s in act.town.members.get(reader.code, ())] if reader.kind == "room" else [reader.code]
     for person in everyone:
-        if act.by is not None and person == act.by.code:
-            continue
-        linked = people.links_of(tx, person)
-        if linked:
-            yield (person, *linked[0])
+        abroad = [chat for chat in act.town.staff[person].chat if chat[0] not in INSIDE]
+        if abroad and person != act.who:
+            yield (person, *abroad[0])
 
 
 def _outside(tx: Tx, inside: LetterRow, notice: Notice, push: tuple[str, str, str], act: Act) -> LetterRow:
@@ -104,5 +102,3 @@ def _wanted(notice: Notice, person: str, town: Town) -> Push:
     staff = town.staff[person]
     asked = notice.kind in ("offer", "ring")
     return Push(notice.urgent, notice.soft, staff.volunteer and not asked, town.hours_of(person))
-
-

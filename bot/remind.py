@@ -80,7 +80,12 @@ class Reminder:
         waits.change(tx, wait, rung, now)
         kind = "danger" if wait.kind == "danger" else f"{wait.kind}_wanted"
         notice = Notice(
-            kind, tuple(Reader("staff", r) for r in readers), wait=wait.id, data={"person": wait.subject}, urgent=wait.kind == "danger", must=True
+            kind,
+            tuple(Reader("staff", r) for r in readers),
+            wait=wait.id,
+            data={"person": wait.subject},
+            urgent=wait.kind == "danger",
+            must=True,
         )
         send(tx, [notice], act, case_id=None, cause="wait.rung")
         return True

@@ -1,5 +1,6 @@
 """The town as every transaction sees it: built once a version, read again when another process has changed it."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from bot.clock import real
@@ -17,20 +18,26 @@ class NoTown(Exception):
 
 
 class Towns:
-    """Keeps the newest town in memory; absences count as part of it."""
+    """Keeps the newest town in memory; who is away and whose accounts are linked count as part of it."""
 
     def __init__(self) -> None:
         self._town: Town | None = None
-        self._key: tuple[int, int] | None = None
 
     def of(self, tx: Tx) -> Town:
         """Answer the town of this transaction. Raises NoTown."""
-        key = people.town_key(tx)
-        if self._town is None or key != self._key:
-            found = people.town_doc(tx)
-            if found is None:
-                raise NoTown
-            away = people.absences(tx, real() - timedelta(days=3650))
-            self._town = build(found[0], version=key[0] * 1_000_000 + key[1], absences=away)
-            self._key = key
+        version = people.town_version(tx)
+        if self._town is None or version != self._town.version:
+            self._town = _read(tx)
         return self._town
+
+
+def _read(tx: Tx) -> Town:
+    found = people.town_doc(tx)
+    if found is None:
+        raise NoTown
+    doc, version = found
+    away = people.absences(tx, real() - timedelta(days=3650))
+    built = build(doc, version=version, absences=away)
+    linked = people.links(tx)
+    staff = {c: replace(s, chat=linked[c]) if c in linked else s for c, s in built.staff.items()}
+    return replace(built, staff=staff)

@@ -8,7 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, func, literal, null, or_, select, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    literal,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy import case as sql_case
 from sqlalchemy import insert as _insert
 
@@ -71,11 +84,19 @@ _LOADS: Final = {
     (int, False): _BY_ID,
     (int, True): _BY_ID.with_for_update(),
 }
-_HANDOFFS: Final = (
-    select(*(_H.c[name] for name in _HANDOFF_COLUMNS), _H.c.doc)
-    .where(_H.c.case_id == bindparam("case"))
-    .order_by(_H.c.no)
-)
+_NOTHING: Final = null()
+
+#: A case's handoffs and open waits in one answer: the columns of both under those of the first, told apart by `wait`.
+_PARTS: Final = union_all(
+    select(
+        literal_column("0").label("wait"), _H.c.id, _H.c.no, _H.c.batch, _H.c.offered_at, _H.c.ended_at, _H.c.duty,
+        _H.c.state, _H.c.sender, _H.c.from_agency, _H.c.to_agency, _H.c.to_staff, _H.c.holder, _H.c.doc,
+    ).where(_H.c.case_id == bindparam("case")),
+    select(
+        literal_column("1"), _W.c.id, _W.c.rung, _W.c.handoff, _W.c.opened_at, _W.c.due_at, _W.c.kind,
+        _W.c.owner, _W.c.urgency, _W.c.subject, _W.c.why, _W.c.policy, _NOTHING, _W.c.doc,
+    ).where(_W.c.case_id == bindparam("case"), _W.c.closed_at.is_(None)),
+).order_by("wait", "id")  # fmt: skip
 _INSERT: Final = _insert(_T)
 _SAVE: Final = update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version"))
 _INSERT_HANDOFF: Final = _insert(_H)
@@ -120,19 +141,27 @@ def _case(tx: Tx, row: Record) -> Case:
         id_, number, household, previous, stage, urgency, lead, interim, version, seq, head,
         opened_at, opened_by, opened_agency, district, moved_at, stage_at, closed_at, doc,
     ) = row  # fmt: skip
+    parts = tx.execute(_PARTS, {"case": id_}).all()
     return _CODEC.load(
         doc, id=id_, number=number, household=household, previous=previous, stage=stage, urgency=_URGENCY[urgency],
         lead=lead, interim=interim, version=version, seq=seq, head=head, opened_at=opened_at, opened_by=opened_by,
         opened_agency=opened_agency, district=district, moved_at=moved_at, stage_at=stage_at, closed_at=closed_at,
-        handoffs=tuple(_handoff(found) for found in tx.execute(_HANDOFFS, {"case": id_})),
-        waits=waits.of_case(tx, id_),
+        handoffs=tuple(_handoff(part) for part in parts if not part[0]),
+        waits=tuple(_wait(part) for part in parts if part[0]),
     )  # fmt: skip
 
 
-def _handoff(row: Record) -> Handoff:
+def _wait(part: Record) -> Wait:
+    _, id_, rung, handoff, opened_at, due_at, kind, owner, urgency, subject, why, policy, _, doc = part
+    return waits.from_row(
+        (id_, kind, owner, handoff, due_at, opened_at, rung, urgency, subject, None, why, policy, doc)
+    )  # fmt: skip
+
+
+def _handoff(part: Record) -> Handoff:
     (
-        id_, no, duty, state, sender, from_agency, to_agency, to_staff, holder, batch, offered_at, ended_at, doc,
-    ) = row  # fmt: skip
+        _, id_, no, batch, offered_at, ended_at, duty, state, sender, from_agency, to_agency, to_staff, holder, doc,
+    ) = part  # fmt: skip
     return _HANDOFF_CODEC.load(
         doc, id=id_, no=no, duty=duty, state=state, sender=sender, from_agency=from_agency, to_agency=to_agency,
         to_staff=to_staff, holder=holder, batch=batch, offered_at=offered_at, ended_at=ended_at,

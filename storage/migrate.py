@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 
-from storage.store import DatabaseAhead, DatabaseBehind, Tx, address, in_words, postgres_engine, sqlite_engine
+from storage.store import DatabaseAhead, DatabaseBehind, Tx, address, in_words, postgres_engine, run, sqlite_engine
 
 T = TypeVar("T")
 
@@ -93,7 +93,11 @@ def _connected(url: URL, work: Callable[[Connection], T]) -> T:
 async def _on_postgres(url: URL, work: Callable[[Connection], T]) -> T:
     engine = postgres_engine(url, 1)
     try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(work)
+        return await run(engine, lambda connection: _committed(connection, work))
     finally:
         await engine.dispose()
+
+
+def _committed(connection: Connection, work: Callable[[Connection], T]) -> T:
+    with connection.begin():
+        return work(connection)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from storage import tables
 from storage.codec import of
@@ -33,10 +33,7 @@ class StillLeads(Exception):
 # The town
 
 _TOWN_DOC: Final = select(_M.c.doc, _M.c.version)
-_TOWN_KEY: Final = select(
-    tables.municipality.c.version,
-    select(func.count() + func.count(tables.absences.c.cancelled_at)).select_from(tables.absences).scalar_subquery(),
-)
+_TOUCH_TOWN: Final = update(_M).where(_M.c.id == 1).values(version=_M.c.version + 1)
 _TOWN_VERSION: Final = select(_M.c.version)
 _LOCK_TOWN: Final = select(_M.c.version).with_for_update()
 _PUT_TOWN: Final = insert_or_update(_M, ("id",), "code", "name", "final_owner", "doc", "version")
@@ -70,10 +67,9 @@ def town_version(tx: Tx) -> int:
     return int(tx.execute(_TOWN_VERSION).scalar() or 0)
 
 
-def town_key(tx: Tx) -> tuple[int, int]:
-    """Read what changes when the town or its absences do: one small statement, at the start of every transaction."""
-    row = tx.execute(_TOWN_KEY).first()
-    return (int(row[0]), int(row[1])) if row else (0, 0)
+def _touch(tx: Tx) -> None:
+    """Tell every process to read the town again: who is away and who is linked belong to it."""
+    tx.execute(_TOUCH_TOWN)
 
 
 def put_town(
@@ -151,12 +147,14 @@ def absences(tx: Tx, after: datetime) -> tuple[Absence, ...]:
 
 def add_absence(tx: Tx, absence: Absence, by: str, at: datetime) -> int:
     """Keep an absence and answer its id."""
+    _touch(tx)
     row = {"staff": absence.staff, "start": absence.start, "end": absence.end, "deputy": absence.deputy}
     return int(tx.execute(_AWAY, row | {"made_by": by, "made_at": at}).scalar_one())
 
 
 def cancel_absence(tx: Tx, absence: int, at: datetime) -> bool:
     """Take an absence back; False when somebody has done so already."""
+    _touch(tx)
     return tx.execute(_BACK, {"of_id": absence, "cancelled_at": at}).rowcount == 1
 
 
@@ -169,11 +167,13 @@ _LINKED: Final = (
     .where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"), _S.c.active == 1)
 )
 _LINKS_OF: Final = select(_L.c.platform, _L.c.account).where(_L.c.staff == bindparam("staff")).order_by(_L.c.linked_at)
+_ALL_LINKS: Final = select(_L.c.staff, _L.c.platform, _L.c.account).order_by(_L.c.staff, _L.c.linked_at)
 _UNLINK: Final = delete(_L).where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"))
 
 
 def link(tx: Tx, platform: str, account: str, staff: str, at: datetime) -> None:
     """Link an account abroad to a person; an account belongs to one."""
+    _touch(tx)
     tx.execute(_LINK, {"platform": platform, "account": account, "staff": staff, "linked_at": at})
 
 
@@ -188,7 +188,16 @@ def links_of(tx: Tx, staff: str) -> list[tuple[str, str]]:
     return [(platform, account) for platform, account in tx.execute(_LINKS_OF, {"staff": staff})]
 
 
+def links(tx: Tx) -> dict[str, tuple[tuple[str, str], ...]]:
+    """Everybody's accounts, each person's oldest first: part of the town that a process keeps in memory."""
+    found: dict[str, tuple[tuple[str, str], ...]] = {}
+    for staff, platform, account in tx.execute(_ALL_LINKS):
+        found[staff] = (*found.get(staff, ()), (platform, account))
+    return found
+
+
 def unlink(tx: Tx, platform: str, account: str) -> bool:
+    _touch(tx)
     return tx.execute(_UNLINK, {"platform": platform, "account": account}).rowcount == 1
 
 

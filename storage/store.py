@@ -110,7 +110,9 @@ class Tx:
             run(f"RELEASE SAVEPOINT {name}")
             raise
         else:
-            run(f"RELEASE SAVEPOINT {name}")
+            # On PostgreSQL it goes with the transaction, which saves a round trip.
+            if self.dialect == "sqlite":
+                run(f"RELEASE SAVEPOINT {name}")
         finally:
             self.depth -= 1
 
@@ -378,7 +380,7 @@ class _Postgres:
 
             try:
                 with in_words():
-                    result = await _run(self._writer, whole)
+                    result = await run(self._writer, whole)
             except DatabaseUnavailable as error:
                 # A lost answer to COMMIT is not asked again here: the caller decides whether to come back.
                 if not left or committing or not _lost(error):
@@ -399,12 +401,12 @@ class _Postgres:
 
         try:
             with in_words():
-                return await _run(self._reader, whole)
+                return await run(self._reader, whole)
         except DatabaseUnavailable as error:
             if not _lost(error):
                 raise
         with in_words():
-            return await _run(self._reader, whole)
+            return await run(self._reader, whole)
 
     async def close(self) -> None:
         await self._writer.dispose()
@@ -426,7 +428,8 @@ def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
     )
 
 
-async def _run(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+async def run(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+    """Run a work on a connection; raise DatabaseUnavailable when there is none to be had."""
     connection: AsyncConnection = engine.connect()
     try:
         await connection.start()

@@ -30,6 +30,7 @@ _GET: Final = select(_T.c.staff, _T.c.conversation, _T.c.at, _T.c.preview, _T.c.
     _T.c.staff == bindparam("staff")
 )
 _KEEP: Final = insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "undo", "at")
+_SHOW: Final = insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "at")
 _CLEAR: Final = delete(_T).where(_T.c.staff == bindparam("staff"))
 
 
@@ -39,8 +40,8 @@ def of(tx: Tx, staff: str) -> Turn | None:
 
 
 def keep(tx: Tx, turn: Turn) -> None:
-    """Replace what was laid before this person."""
-    tx.execute(_KEEP, {name: getattr(turn, name) for name in _NAMES})
+    """Replace what was laid before this person; without a new `undo` the earlier one stays."""
+    tx.execute(_SHOW if turn.undo is None else _KEEP, {name: getattr(turn, name) for name in _NAMES})
 
 
 def clear(tx: Tx, staff: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select
 
 from storage import tables
 from storage.codec import Codec, policy_of, policy_text
@@ -37,12 +37,11 @@ _OF_CASE: Final = select(*COLUMNS).where(_T.c.case_id == bindparam("case"), _T.c
 _ONE: Final = select(*COLUMNS).where(_T.c.id == bindparam("wait"), _T.c.closed_at.is_(None))
 _LOCKED: Final = _ONE.with_for_update()
 _LOOSE: Final = select(*COLUMNS).where(_T.c.case_id.is_(None), _T.c.closed_at.is_(None)).order_by(_T.c.id)
-_INSERT: Final = insert(_T)
-_UPDATE: Final = update(_T).where(_T.c.id == bindparam("of_wait"))
-_LIVE: Final = _TIMERS.c.fired_at.is_(None) & _TIMERS.c.cancelled_at.is_(None)
-_CANCEL: Final = update(_TIMERS).where(_TIMERS.c.wait_id == bindparam("of_wait"), _LIVE)
-_ARM: Final = insert_or_update(
-    _TIMERS, ("wait_id", "rung"), "due_at", fixed={"cancelled_at": None}, where=_TIMERS.c.fired_at.is_(None)
+_PUT: Final = insert_or_update(
+    _T, ("id",), "owner", "due_at", "opened_at", "rung", "urgency", "closed_at", "why", "policy", "doc"
+)
+_SET: Final = insert_or_update(
+    _TIMERS, ("wait_id", "rung"), "due_at", "cancelled_at", where=_TIMERS.c.fired_at.is_(None)
 )
 _URGENCY: Final = {member.value: member for member in Urgency}
 
@@ -88,67 +87,46 @@ def save(
 ) -> None:
     """Write the waits that differ and keep one live timer for each that rings; a rung that has rung rings no more."""
     old = {wait.id: wait for wait in before}
-    fresh: list[dict[str, Any]] = []
-    changed: list[dict[str, Any]] = []
+    put: list[dict[str, Any]] = []
     silenced: list[dict[str, Any]] = []
     armed: list[dict[str, Any]] = []
-    for wait in after:
+    for wait in (*after, *closed):
         was = old.pop(wait.id, None)
-        if was is wait:
+        if was is wait or was == wait:
             continue
-        if was is None:
-            fresh.append({"id": wait.id, "case_id": case} | _row(wait))
-        elif was != wait:
-            changed.append(_row(wait) | {"of_wait": wait.id})
-        rings = (wait.next_at, wait.rung)
-        if was is not None and rings == (was.next_at, was.rung):
-            continue
-        if was is not None and was.next_at is not None and (wait.next_at is None or wait.rung != was.rung):
-            silenced.append({"of_wait": wait.id, "cancelled_at": at})
-        if wait.next_at is not None:
-            armed.append({"wait_id": wait.id, "case_id": case, "rung": wait.rung, "due_at": wait.next_at})
-    for wait in closed:
-        was = old.pop(wait.id, None)
-        if was is None:
-            fresh.append({"id": wait.id, "case_id": case} | _row(wait))
-            continue
-        changed.append(_row(wait) | {"of_wait": wait.id})
-        if was.next_at is not None:
-            silenced.append({"of_wait": wait.id, "cancelled_at": at})
+        put.append(_row(case, wait))
+        rings = None if wait.closed_at else wait.next_at
+        if was and was.next_at and (rings is None or wait.rung != was.rung):
+            silenced.append(_timer(case, was, was.next_at, at))
+        if rings and (was is None or (rings, wait.rung) != (was.next_at, was.rung)):
+            armed.append(_timer(case, wait, rings, None))
     for wait in old.values():
         raise WaitLost(wait.kind)
-    _write(tx, fresh, changed, silenced, armed)
+    if put:
+        tx.execute(_PUT, put)
+    if silenced or armed:
+        # Silenced first: a wait has one live timer at any instant.
+        tx.execute(_SET, silenced + armed)
+        tx.flag("timers")
 
 
 def from_row(row: Record | Sequence[Any]) -> Wait:
-    """Make a wait of the first columns of a row selected with COLUMNS."""
-    id_, kind, owner, handoff, due_at, opened_at, rung, urgency, subject, closed_at, why, policy, doc = row[:13]
+    """Make a wait of a row selected with COLUMNS."""
+    id_, kind, owner, handoff, due_at, opened_at, rung, urgency, subject, closed_at, why, policy, doc = row
     return _CODEC.load(
         doc, id=id_, kind=kind, owner=owner, handoff=handoff, due_at=due_at, opened_at=opened_at, rung=rung,
         urgency=_URGENCY[urgency], subject=subject, closed_at=closed_at, why=why, policy=policy_of(policy),
     )  # fmt: skip
 
 
-def _write(
-    tx: Tx,
-    fresh: list[dict[str, Any]],
-    changed: list[dict[str, Any]],
-    silenced: list[dict[str, Any]],
-    armed: list[dict[str, Any]],
-) -> None:
-    if changed:
-        tx.execute(_UPDATE, changed)
-    if fresh:
-        tx.execute(_INSERT, fresh)
-    if silenced:
-        tx.execute(_CANCEL, silenced)
-    if armed:
-        tx.execute(_ARM, armed)
-        tx.flag("timers")
+def _timer(case: int | None, wait: Wait, rings: datetime, cancelled: datetime | None) -> dict[str, Any]:
+    return {"wait_id": wait.id, "case_id": case, "rung": wait.rung, "due_at": rings, "cancelled_at": cancelled}
 
 
-def _row(wait: Wait) -> dict[str, Any]:
+def _row(case: int | None, wait: Wait) -> dict[str, Any]:
     return {
+        "id": wait.id,
+        "case_id": case,
         "kind": wait.kind,
         "owner": wait.owner,
         "handoff": wait.handoff,

@@ -13,8 +13,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.databases import Databases  # noqa: E402  # the path has to be known first
 from tests.town import Town  # noqa: E402
 
-settings.register_profile("usual", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("usual")
+# The same examples every time in CI; `make sweep` (HYPOTHESIS_PROFILE=sweep) looks for new ones, many more of them.
+_NO_HURRY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+settings.register_profile("usual", deadline=None, derandomize=True, database=None, suppress_health_check=_NO_HURRY)
+settings.register_profile(
+    "sweep", deadline=None, max_examples=400, stateful_step_count=120, print_blob=True, suppress_health_check=_NO_HURRY
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "usual"))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -76,7 +77,9 @@ class Databases:
 
     def _run(self, statement: str) -> None:
         assert self._server is not None
-        asyncio.run(_execute(self._server, statement))
+        # In a thread of its own: tests ask for databases inside a running loop too.
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(lambda: asyncio.run(_execute(str(self._server), statement))).result()
 
 
 async def _execute(server: str, statement: str) -> None:

@@ -116,7 +116,9 @@ def correct(case: Case, handoff: Handoff, act: Act) -> Outcome:
     if handoff.state != "active":
         raise no.NotFromHere(graph="handoff", state=handoff.state, event="report")
     out = Outcome(case, act)
-    out.put(replace(handoff, calm=max(handoff.calm - 1, 0), missed=max(handoff.missed - 1, 0), ask_again="", lengthen=False))
+    out.put(
+        replace(handoff, calm=max(handoff.calm - 1, 0), missed=max(handoff.missed - 1, 0), ask_again="", lengthen=False)
+    )
     lately = act.at - timedelta(minutes=15)
     put_away = tuple(r for r in case.requests if r.handoff == handoff.id and r.by == act.who and r.at >= lately)
     out.become(requests=tuple(r for r in case.requests if r not in put_away))

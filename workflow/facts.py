@@ -271,7 +271,9 @@ def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None)
     """期限延長: the coordinator (or the lead, for their own next step) sets the nearest wait's due time; at most twice."""
     must_lead(case, act)
     coordinator = act.by is not None and act.by.has(Role.COORDINATOR)
-    waits = [w for w in case.waits if w.kind != "queue" and w.paused_left is None and (coordinator or w.owner == "lead")]
+    waits = [
+        w for w in case.waits if w.kind != "queue" and w.paused_left is None and (coordinator or w.owner == "lead")
+    ]
     wait = next((w for w in waits if w.id == wait_id), None) or min(waits, key=lambda w: w.due_at, default=None)
     if wait is None:
         raise no.NothingToAnswer()
@@ -326,5 +328,3 @@ def _coordinator(act: Act) -> None:
 def _official(act: Act) -> None:
     if act.by is None or not act.by.has(Role.OFFICIAL):
         raise no.OfficialsOnly()
-
-

@@ -62,7 +62,15 @@ def settled(case: Case, handoff: Handoff, event: str, act: Act) -> None:
         if handoff.holder == me:
             raise no.AlreadyDone(event=event, state=handoff.state)
         raise no.AlreadyTaken(holder=handoff.holder, agency=handoff.to_agency, at=handoff.accepted_at)
-    if handoff.state in ENDED and event in ("accept", "consider", "ask", "waitlist", "accept_if", "decline", "place_free"):
+    if handoff.state in ENDED and event in (
+        "accept",
+        "consider",
+        "ask",
+        "waitlist",
+        "accept_if",
+        "decline",
+        "place_free",
+    ):
         winner = next((h for h in case.handoffs if h.batch and h.batch == handoff.batch and h.held), None)
         if winner:
             raise no.AlreadyTaken(holder=winner.holder, agency=winner.to_agency, at=winner.accepted_at)
@@ -97,7 +105,7 @@ def _offer_one(
     open_for_offers(case, act)
     basis = next((b for own in own_agencies(case, act) if (b := basis_for(case, agency.code, own))), None)
     if basis is None:
-        raise no.NoBasis(agency=agency.code, consent=case.consent.state if case.consent else "")
+        raise no.NoBasis(agency=agency.code, duty=duty.code, consent=case.consent.state if case.consent else "")
     need = case.need(duty.code)
     if any(h.to_agency == agency.code and h.asked and h.to_staff == to_staff for h in case.of_duty(duty.code)):
         raise no.AlreadyAsked(agency=agency.code, duty=duty.code)
@@ -105,10 +113,14 @@ def _offer_one(
         raise no.OwnerAlready(holder=to_staff)
     if any(h.to_agency == agency.code and h.held for h in case.of_duty(duty.code)) and duty.code not in (LEAD, WATCH):
         raise no.OwnerAlready(agency=agency.code, duty=duty.code)
-    others = [a for a in town.candidates(duty.code, case.district) if a.code != agency.code and not skipped(case, duty.code, a.code, act.at)]
+    others = [
+        a
+        for a in town.candidates(duty.code, case.district)
+        if a.code != agency.code and not skipped(case, duty.code, a.code, act.at)
+    ]
     last = alone and not others
     if skipped(case, duty.code, agency.code, act.at) and not again and others:
-        raise no.DeclinedLately(agency=agency.code, candidates=tuple(a.code for a in others[:3]))
+        raise no.DeclinedLately(agency=agency.code, duty=duty.code, candidates=tuple(a.code for a in others[:3]))
     former = any(a.agency == agency.code and a.answer == "released" for a in need.asked)
     handoff = Handoff(
         id=act.fresh(), no=len(case.handoffs) + 1, duty=duty.code, state="offered",
@@ -119,7 +131,9 @@ def _offer_one(
     )  # fmt: skip
     out.put(handoff)
     out.set_need(
-        replace(need, asked=(*need.asked, Asked(agency.code, act.at)), stuck=False, why="", bounced=need.bounced or former)
+        replace(
+            need, asked=(*need.asked, Asked(agency.code, act.at)), stuck=False, why="", bounced=need.bounced or former
+        )
     )
     out.note(
         "handoff.offer", None, "offered", handoff=handoff.no, duty=duty.code, agency=agency.code, person=to_staff,
@@ -137,7 +151,9 @@ def open_for_offers(case: Case, act: Act) -> None:
         raise no.CaseClosed(number=case.number)
     if case.deceased:
         raise no.DeceasedQuiet()
-    if act.by is None or not any(stands(a, act.by, case, act.town, act.at) for a in edge("handoff", "offer", None).actors):
+    if act.by is None or not any(
+        stands(a, act.by, case, act.town, act.at) for a in edge("handoff", "offer", None).actors
+    ):
         raise no.LeadOnly(lead=case.lead)
 
 
@@ -207,7 +223,13 @@ def begin(out: Outcome, handoff: Handoff, event: str, holder: str, proxy: Proxy 
     _stand_down(out, taken)
     out.tell("accepted", taken.sender, handoff=taken, holder=holder)
     if holder != act.who:
-        out.tell("assigned" if proxy is None else "proxy_told", holder, handoff=taken, proxy=proxy.means if proxy else "", by=act.who)
+        out.tell(
+            "assigned" if proxy is None else "proxy_told",
+            holder,
+            handoff=taken,
+            proxy=proxy.means if proxy else "",
+            by=act.who,
+        )
     if taken.duty == LEAD:
         out.tell("lead_changed", *_others_on_team(out, taken), handoff=taken, soft=True, lead=holder)
     return taken
@@ -257,7 +279,9 @@ def ask(case: Case, handoff: Handoff, missing: str, act: Act, *, text: int | Non
     if handoff.questions >= 2:
         raise no.AskedTwiceAlready()
     out = Outcome(case, act)
-    moved = out.move(handoff, "ask", question=missing, questions=handoff.questions + 1, text=text, data={"missing": missing})
+    moved = out.move(
+        handoff, "ask", question=missing, questions=handoff.questions + 1, text=text, data={"missing": missing}
+    )
     out.tell("question", moved.sender, handoff=moved, missing=missing)
     return out.done()
 
@@ -301,7 +325,9 @@ def accept_if(case: Case, handoff: Handoff, condition: str, act: Act) -> Outcome
     """Accept on a condition (a code) that the sender agrees to or not."""
     _check(case, handoff, "accept_if", act)
     out = Outcome(case, act)
-    moved = out.move(handoff, "accept_if", condition=condition, holder=None, data={"condition": condition, "by": act.who})
+    moved = out.move(
+        handoff, "accept_if", condition=condition, holder=None, data={"condition": condition, "by": act.who}
+    )
     moved = out.put(replace(moved, to_staff=moved.to_staff or act.who))
     out.tell("conditional", moved.sender, handoff=moved, condition=condition)
     return out.done()
@@ -327,7 +353,9 @@ def without(case: Case, handoff: Handoff, act: Act) -> Outcome:
     return out.done()
 
 
-def decline(case: Case, handoff: Handoff, code: str, act: Act, *, proxy: Proxy | None = None, text: int | None = None) -> Outcome:
+def decline(
+    case: Case, handoff: Handoff, code: str, act: Act, *, proxy: Proxy | None = None, text: int | None = None
+) -> Outcome:
     """Say no with a code, and yield the next step in the same transaction (I14)."""
     if proxy is None:
         _check(case, handoff, "decline", act)
@@ -401,7 +429,15 @@ def expire(out: Outcome, handoff: Handoff) -> Handoff:
     need = out.stick(moved, "expired")
     town = out.act.town
     candidates = tuple(a.code for a in next_candidates(out.case, moved.duty, out.act, basis_only=True)[:3])
-    out.tell("expired", moved.sender, *codes(town.coordinators), handoff=moved, must=True, candidates=candidates, hops=need.hops)
+    out.tell(
+        "expired",
+        moved.sender,
+        *codes(town.coordinators),
+        handoff=moved,
+        must=True,
+        candidates=candidates,
+        hops=need.hops,
+    )
     out.tell("expired_receiver", reader_of(moved), handoff=moved, soft=True)
     return moved
 
@@ -428,7 +464,12 @@ def take_late(case: Case, handoff: Handoff, act: Act) -> Outcome:
         raise no.AlreadyTaken(holder=winner.holder, agency=winner.to_agency, at=winner.accepted_at)
     town = act.town
     return offer_accepted(
-        case, town.duties[handoff.duty], town.agencies[handoff.to_agency], handoff.late_accept, act, issues=handoff.issues
+        case,
+        town.duties[handoff.duty],
+        town.agencies[handoff.to_agency],
+        handoff.late_accept,
+        act,
+        issues=handoff.issues,
     )
 
 
@@ -473,7 +514,9 @@ def attempt(case: Case, handoff: Handoff, act: Act) -> Outcome:
     out.note("handoff.attempt", handoff=moved.no, duty=moved.duty, attempts=moved.attempts)
     out.renew("first_contact", moved.id)
     if moved.attempts >= 3:
-        out.tell("outreach_proposed", *codes(act.town.coordinators), moved.sender, handoff=moved, attempts=moved.attempts)
+        out.tell(
+            "outreach_proposed", *codes(act.town.coordinators), moved.sender, handoff=moved, attempts=moved.attempts
+        )
     return out.done()
 
 
@@ -612,7 +655,15 @@ def object_to_proxy(case: Case, handoff: Handoff, act: Act) -> Outcome:
 
 
 def record_proxy(
-    case: Case, handoff: Handoff, answer_: str, person: str, means: str, act: Act, *, code: str = "", until: datetime | None = None
+    case: Case,
+    handoff: Handoff,
+    answer_: str,
+    person: str,
+    means: str,
+    act: Act,
+    *,
+    code: str = "",
+    until: datetime | None = None,
 ) -> Outcome:
     """代理の記録: the receiver's own answer, given by phone, FAX or at a meeting, written down by sender or coordinator."""
     if act.by is None or not stands("sender", act.by, case, act.town, act.at, handoff=handoff):
@@ -628,16 +679,22 @@ def record_proxy(
     raise no.WordsMissing(what="answer")
 
 
-
-
 def take_back_decline(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """「まちがえました」 after a 辞退: an ended offer stays ended; whoever asked may ask again with one tap."""
     if handoff.state != "declined" or act.who not in receivers(handoff, act.town, act.at):
         raise no.NothingToUndo()
     out = Outcome(case, act)
     need = case.need(handoff.duty)
-    asked = tuple(replace(a, code="missing_information") if a.agency == handoff.to_agency and a.answer == "declined" else a for a in need.asked)
+    asked = tuple(
+        replace(a, code="missing_information") if a.agency == handoff.to_agency and a.answer == "declined" else a
+        for a in need.asked
+    )
     out.set_need(replace(need, asked=asked))
     out.note("handoff.decline_taken_back", handoff=handoff.no, duty=handoff.duty, by=act.who)
-    out.tell("decline_taken_back", handoff.sender, *(codes(act.town.coordinators) if need.to_coordinator else ()), handoff=handoff)
+    out.tell(
+        "decline_taken_back",
+        handoff.sender,
+        *(codes(act.town.coordinators) if need.to_coordinator else ()),
+        handoff=handoff,
+    )
     return out.done()

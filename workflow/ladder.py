@@ -84,7 +84,9 @@ AGAIN = Rung("5bd", (), high="1bd")
 def _climb(*groups: str, first: str = "remind") -> tuple[Rung, ...]:
     """Rungs one business day apart (HIGH: four open hours), the first at the due time."""
     return tuple(
-        Rung("0" if i == 0 else f"{i}bd", tuple(to.split()), first if i == 0 else "tell", "0" if i == 0 else f"{4 * i}bh")
+        Rung(
+            "0" if i == 0 else f"{i}bd", tuple(to.split()), first if i == 0 else "tell", "0" if i == 0 else f"{4 * i}bh"
+        )
         for i, to in enumerate(groups)
     )
 

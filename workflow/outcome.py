@@ -12,7 +12,9 @@ from workflow.people import LEAD, Role, Staff, Town
 from workflow.promise import settle
 from workflow.who import codes
 
-Data: TypeAlias = Mapping[str, object]  #: plain values only: codes, numbers, ISO dates, ids of texts; never a sentence about a person
+Data: TypeAlias = Mapping[
+    str, object
+]  #: plain values only: codes, numbers, ISO dates, ids of texts; never a sentence about a person
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,7 @@ class Outcome:
         need = self.case.need(handoff.duty)
         asked = list(need.asked)
         for i in range(len(asked) - 1, -1, -1):
-            if asked[i].agency == handoff.to_agency and not (asked[i].answer in ("declined", "expired")):
+            if asked[i].agency == handoff.to_agency and asked[i].answer not in ("declined", "expired"):
                 asked[i] = replace(asked[i], answer=answer, code=code, answered_at=self.act.at)
                 break
         no = answer in ("declined", "expired")

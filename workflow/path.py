@@ -28,7 +28,9 @@ class Edge:
     back: bool = False
 
 
-def _edges(event: str, sources: Iterable[str | None], dest: str | None, actors: str, guards: str = "", *, back: bool = False) -> Iterator[Edge]:
+def _edges(
+    event: str, sources: Iterable[str | None], dest: str | None, actors: str, guards: str = "", *, back: bool = False
+) -> Iterator[Edge]:
     for source in sources:
         yield Edge(event, source, dest or source or "", tuple(actors.split()), tuple(guards.split()), back)
 
@@ -42,15 +44,25 @@ CASE: tuple[Edge, ...] = (
     *_edges("untangle", ("intake",), "untangling", "lead coordinator", "screened consent_recorded"),
     *_edges("untangle", ("role_division", "support", "watching"), "untangling", "lead coordinator"),
     *_edges("reintake", ("untangling", "suspended"), "intake", "lead coordinator", "reason_given"),
-    *_edges("divide", ("untangling", "support"), "role_division", "lead coordinator", "issues_have_wish conference_decided"),
+    *_edges(
+        "divide", ("untangling", "support"), "role_division", "lead coordinator", "issues_have_wish conference_decided"
+    ),
     *_edges("support", ("role_division", "watching"), "support", "coordinator lead", "issues_covered lead_accepted"),
     *_edges("support", ("intake",), "support", "coordinator lead", "issues_covered lead_accepted one_agency_holds_all"),
-    *_edges("watch", ("support",), "watching", "lead coordinator", "watcher_accepted interval_set warning_signs no_urgent_issue"),
+    *_edges(
+        "watch",
+        ("support",),
+        "watching",
+        "lead coordinator",
+        "watcher_accepted interval_set warning_signs no_urgent_issue",
+    ),
     *_edges("suspend", ACTIVE_STAGES, "suspended", "approver", "second_person recheck_date"),
     *(e for stage in ACTIVE_STAGES for e in _edges("resume", ("suspended",), stage, "lead coordinator", back=True)),
     *_edges("propose_closing", OPEN_STAGES, None, "lead coordinator", "reason_given no_open_offer"),
     *_edges("close", OPEN_STAGES, "closed", "approver", "proposed second_person notice_over no_objection"),
-    *_edges("close_at_once", ("intake",), "closed", "lead coordinator", "reason_for_at_once no_accepted_handoff no_danger"),
+    *_edges(
+        "close_at_once", ("intake",), "closed", "lead coordinator", "reason_for_at_once no_accepted_handoff no_danger"
+    ),
 )
 
 #: Where an offer still waits for its answer, where somebody holds it, and where it has ended.

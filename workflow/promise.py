@@ -279,7 +279,7 @@ def climbs_to(wait: Wait, case: Case, town: Town, at: datetime) -> tuple[tuple[s
     handoff = case.handoff(wait.handoff) if wait.handoff else None
     steps = wait.policy.steps(wait.urgency)[wait.rung :]
     return tuple(
-        (relation, reach(relation, case, town, at, handoff=handoff, owner=wait.owner)) for r in steps for relation in r.to
+        (relation, reach(relation, case, town, at, handoff=handoff, owner=wait.owner))
+        for r in steps
+        for relation in r.to
     )
-
-

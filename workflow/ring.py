@@ -61,12 +61,22 @@ def _due_rungs(case: Case, wait: Wait, handoff: Handoff | None, act: Act) -> lis
 def _ring_one(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung) -> Wait:
     case, act = out.case, out.act
     people = _people(case, wait, handoff, rung, act)
-    fresh = [p for p in people if p not in wait.told] if rung.act in ("tell", "queue") else list(people)
-    told = (*wait.told, *(p for p in people if p not in wait.told))
-    after_last = wait.rung >= len(wait.policy.steps(wait.urgency))
-    _say(out, wait, handoff, rung, tuple(people if after_last else fresh))
+    again = wait.rung >= len(wait.policy.steps(wait.urgency)) or rung.act not in ("tell", "queue")
+    readers = _readers(wait, handoff, rung, tuple(p for p in people if again or p not in wait.told), act)
+    _say(out, wait, handoff, rung, readers)
     _do(out, wait, handoff, rung)
-    return replace(wait, told=told)
+    named = [r for r in readers if isinstance(r, str)]
+    return replace(wait, told=tuple(dict.fromkeys((*wait.told, *named))))
+
+
+def _readers(
+    wait: Wait, handoff: Handoff | None, rung: Rung, people: tuple[str, ...], act: Act
+) -> tuple[str | Reader, ...]:
+    """A reminder of an offer goes to the room that was asked; everything else to people, each once a ladder."""
+    if not (handoff and handoff.asked and "receiver" in rung.to):
+        return people
+    stand_in = act.town.deputy(handoff.to_staff, act.at) if handoff.to_staff and "deputy" in rung.to else None
+    return (reader_of(handoff), *((stand_in,) if stand_in else ()))
 
 
 def _people(case: Case, wait: Wait, handoff: Handoff | None, rung: Rung, act: Act) -> tuple[str, ...]:
@@ -78,17 +88,13 @@ def _people(case: Case, wait: Wait, handoff: Handoff | None, rung: Rung, act: Ac
     return act.town.present(dict.fromkeys(people), act.at)
 
 
-def _say(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung, people: tuple[str, ...]) -> None:
-    """A reminder of an offer goes to the room that was asked; everything else to people."""
-    readers: tuple[str | Reader, ...] = people
-    if handoff and handoff.asked and "receiver" in rung.to:
-        stand_in = out.act.town.deputy(handoff.to_staff, out.act.at) if handoff.to_staff and "deputy" in rung.to else None
-        readers = (reader_of(handoff), *((stand_in,) if stand_in else ()))
+def _say(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung, readers: tuple[str | Reader, ...]) -> None:
     if rung.act in ("expire", "ask_approval") and not (handoff and handoff.last_candidate):
         return
+    loud = rung.act in ("tell", "queue", "expire", "roster", "next_candidate")
     out.tell(
-        "ring", *readers, handoff=handoff, wait=wait.id, must=rung.act in ("tell", "queue", "expire", "roster", "next_candidate"),
-        what=wait.kind, act=rung.act, due=wait.due_at.isoformat(), subject=wait.subject, urgency=wait.urgency.value,
+        "ring", *readers, handoff=handoff, wait=wait.id, must=loud, what=wait.kind, act=rung.act, due=wait.due_at.isoformat(),
+        subject=wait.subject, urgency=wait.urgency.value,
     )  # fmt: skip
 
 
@@ -98,7 +104,12 @@ def _do(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung) -> None:
             expire(out, handoff)
         case "next_candidate" if handoff:
             candidates = tuple(a.code for a in next_candidates(out.case, handoff.duty, out.act, basis_only=True)[:3])
-            out.tell("next_candidates", *reach("coordinator", out.case, out.act.town, out.act.at), handoff=handoff, candidates=candidates)
+            out.tell(
+                "next_candidates",
+                *reach("coordinator", out.case, out.act.town, out.act.at),
+                handoff=handoff,
+                candidates=candidates,
+            )
         case "queue":
             _queue(out, wait)
         case "ask_approval":

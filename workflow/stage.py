@@ -50,7 +50,13 @@ GUARDS: Mapping[str, Callable[[Case], bool]] = {
 }
 
 #: How a stage is asked for in words: 「移す 番号 支援」 is the event that leads there.
-TOWARDS = {"intake": "reintake", "untangling": "untangle", "role_division": "divide", "support": "support", "watching": "watch"}
+TOWARDS = {
+    "intake": "reintake",
+    "untangling": "untangle",
+    "role_division": "divide",
+    "support": "support",
+    "watching": "watch",
+}
 
 
 def missing(case: Case, event: str) -> tuple[str, ...]:
@@ -58,15 +64,15 @@ def missing(case: Case, event: str) -> tuple[str, ...]:
     return tuple(g for g in edge("case", event, case.stage).guards if g in GUARDS and not GUARDS[g](case))
 
 
-def open_case(
-    case: Case, concerns: tuple[str, ...], act: Act, *, previous: Case | None = None
-) -> Outcome:
+def open_case(case: Case, concerns: tuple[str, ...], act: Act, *, previous: Case | None = None) -> Outcome:
     """受付: the speaker leads from the first instant. `case` is the bare value: ids, number, household."""
     if act.by is None or not act.by.has(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL):
         raise no.NotYours(actors=edge("case", "open", None).actors)
     if previous is not None and previous.open:
         raise no.NotFromHere(graph="case", state=previous.stage, event="open")
-    out = Outcome(case, act).become(lead=act.who, stage_at=act.at, moved_at=act.at, previous=previous.id if previous else None)
+    out = Outcome(case, act).become(
+        lead=act.who, stage_at=act.at, moved_at=act.at, previous=previous.id if previous else None
+    )
     out.note("case.open", None, "intake", lead=act.who, agency=act.agency, urgency=case.urgency.value,
              previous=previous.number if previous else None)  # fmt: skip
     for concern in dict.fromkeys(concerns):
@@ -184,7 +190,12 @@ def _suspend(case: Case, proposal: Proposal, act: Act) -> Outcome:
         out.tell("withdrawn", reader, handoff=handoff)
     for handoff in [h for h in out.case.held if h.state != "on_hold"]:
         out.move(handoff, "hold", until=proposal.recheck, reason="suspended", data={"why": "suspended"})
-    out.tell("suspended", *team(out.case, act.town), soft=True, recheck=proposal.recheck.isoformat() if proposal.recheck else "")
+    out.tell(
+        "suspended",
+        *team(out.case, act.town),
+        soft=True,
+        recheck=proposal.recheck.isoformat() if proposal.recheck else "",
+    )
     return out.done()
 
 

@@ -106,7 +106,9 @@ def roster(town: Town, at: datetime) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found or [*codes(town.coordinators), town.final_owner]))
 
 
-def stands(relation: str, speaker: Staff, case: Case, town: Town, at: datetime, *, handoff: Handoff | None = None) -> bool:
+def stands(
+    relation: str, speaker: Staff, case: Case, town: Town, at: datetime, *, handoff: Handoff | None = None
+) -> bool:
     """Say whether the speaker is in this relation: the actors of the graphs.
 
     A coordinator may do whatever lead, holder or sender may (workflow.md §1, §5).
@@ -121,9 +123,13 @@ def stands(relation: str, speaker: Staff, case: Case, town: Town, at: datetime, 
         case "holder" if handoff:
             return coordinator or me == handoff.holder or _stands_in(me, handoff.holder, town, at)
         case "sender" if handoff:
-            return coordinator or me in (handoff.sender, case.lead) or _stands_in(me, handoff.sender, town, at)
+            # Once the sender has left the town, the lead answers for them.
+            left = handoff.sender not in town.staff and me == case.lead
+            return coordinator or me == handoff.sender or left or _stands_in(me, handoff.sender, town, at)
         case "receiver" if handoff:
-            return me in receivers(handoff, town, at) or (handoff.to_staff is not None and speaker.heads(handoff.to_agency))
+            return me in receivers(handoff, town, at) or (
+                handoff.to_staff is not None and speaker.heads(handoff.to_agency)
+            )
         case "head":
             return bool(handoff) and speaker.heads(handoff.to_agency) if handoff else speaker.has(Role.HEAD)
         case "approver":
@@ -152,7 +158,6 @@ def knows(speaker: Staff, case: Case, town: Town, at: datetime) -> bool:
     if any(speaker.heads(a) for a in agencies):
         return True
     return any(
-        _stands_in(speaker.code, p, town, at) for p in (*lead(case, town), *(h.holder for h in case.held), *(h.sender for h in case.asked))
+        _stands_in(speaker.code, p, town, at)
+        for p in (*lead(case, town), *(h.holder for h in case.held), *(h.sender for h in case.asked))
     )
-
-

@@ -26,13 +26,17 @@ def move(ask: Ask) -> Outcome:
     """Take the case to another stage; a fact that is missing is named, with the words that supply it."""
     case = ask.case()
     labels = {v: k for k, v in ask.town.stages.items()}
-    named = next((s for t in ask.tokens if (s := STAGES.get(t.removesuffix("へ").removesuffix("に")) or labels.get(t))), None)
+    named = next(
+        (s for t in ask.tokens if (s := STAGES.get(t.removesuffix("へ").removesuffix("に")) or labels.get(t))), None
+    )
     if named is None and any(w in ask.words.text for w in ("進", "すすむ")):
         named = FORWARD.get(case.stage)
     if named is None:
         reachable = [s for s in dict.fromkeys(STAGES.values()) if s != case.stage]
         label = {s: next(w for w, code in STAGES.items() if code == s) for s in reachable}
-        raise no.NoSuchStage(number=case.number, choices=tuple((label[s], f"移す {case.number} {label[s]}") for s in reachable))
+        raise no.NoSuchStage(
+            number=case.number, choices=tuple((label[s], f"移す {case.number} {label[s]}") for s in reachable)
+        )
     reason = next((t for t in ask.tokens if t.removesuffix("へ").removesuffix("に") not in STAGES), "")
     return stage.move(case, named, ask.act(), reason=_coded(reason))
 
@@ -45,7 +49,14 @@ def _coded(text: str) -> str:
     return BACK.get(text, "other" if text else "")
 
 
-@command("中断 番号 日", "lead", also="ちゅうだん 休止 suspend", events="case.suspend", preview=True, undo="提案取下げ {number}")
+@command(
+    "中断 番号 日",
+    "lead",
+    also="ちゅうだん 休止 suspend",
+    events="case.suspend",
+    preview=True,
+    undo="提案取下げ {number}",
+)
 def suspend(ask: Ask) -> Outcome:
     """Propose to suspend, with a day to look again (a month, at most three); a second person approves."""
     case = ask.case()
@@ -63,7 +74,13 @@ def resume(ask: Ask) -> Outcome:
     return decisions.resume(case, handoff, ask.act())
 
 
-@command("逝去 番号", "lead", also="ご逝去 せいきょ 亡くなった 亡くなりました なくなりました record_death", inside=True, preview=True)
+@command(
+    "逝去 番号",
+    "lead",
+    also="ご逝去 せいきょ 亡くなった 亡くなりました なくなりました record_death",
+    inside=True,
+    preview=True,
+)
 def death(ask: Ask) -> Outcome:
     """Every wait and unsent letter ends at once; only the closing's approval remains."""
     return stage.record_death(ask.case(), ask.act())
@@ -92,7 +109,13 @@ def withdraw_proposal(ask: Ask) -> Outcome:
     return stage.withdraw_proposal(ask.case(), ask.act())
 
 
-@command("承認 番号", "coordinator", also="証人 商人 しょうにん 承認します approve", events="case.suspend case.close", preview=True)
+@command(
+    "承認 番号",
+    "coordinator",
+    also="証人 商人 しょうにん 承認します approve",
+    events="case.suspend case.close",
+    preview=True,
+)
 def approve(ask: Ask) -> Outcome:
     """The second person's yes to a closing or a suspension."""
     case = ask.only_case(lambda c: c.proposal is not None, ask.waiting_for("approval"))
@@ -111,7 +134,14 @@ def concern(ask: Ask) -> Outcome:
 # -- the coordinator
 
 
-@command("担当替え 番号 機関/担当 理由", "coordinator", also="担当変え 担当がえ 担当換え 担当替 たんとうがえ reassign", events="handoff.offer", preview=True, undo="取下げ {number}#{n}")
+@command(
+    "担当替え 番号 機関/担当 理由",
+    "coordinator",
+    also="担当変え 担当がえ 担当換え 担当替 たんとうがえ reassign",
+    events="handoff.offer",
+    preview=True,
+    undo="取下げ {number}#{n}",
+)
 def reassign(ask: Ask) -> Outcome | Reply:
     """Offer a case's lead to another agency; the present lead keeps it until acceptance."""
     case = ask.case()

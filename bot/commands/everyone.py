@@ -31,7 +31,12 @@ def danger_reply(ask: Ask) -> Reply:
     act = ask.act()
     wait, readers = call.raise_call("danger", act, ask.speaker.code)
     notice = Notice(
-        "danger", tuple(Reader("staff", r) for r in readers), wait=wait.id, data={"person": ask.speaker.code}, urgent=True, must=True
+        "danger",
+        tuple(Reader("staff", r) for r in readers),
+        wait=wait.id,
+        data={"person": ask.speaker.code},
+        urgent=True,
+        must=True,
     )
     return Reply(danger_message(ask, wait.id), notices=(notice,), calls=(wait,))
 
@@ -42,7 +47,12 @@ def danger_message(ask: Ask, wait: int | None) -> Message:
     first = shown[0] if shown else ("", "")
     text = voice.say("danger.numbers", label=first[0], number=first[1])
     choices = (
-        (Choice(voice.say("button.reached"), "電話した", "primary"), Choice(voice.say("button.not_reached"), "電話出ない")) if wait else ()
+        (
+            Choice(voice.say("button.reached"), "電話した", "primary"),
+            Choice(voice.say("button.not_reached"), "電話出ない"),
+        )
+        if wait
+        else ()
     )
     return Message(text, voice.say("danger.title"), tuple(shown), choices)
 
@@ -55,8 +65,14 @@ def reached(ask: Ask) -> Reply:
         raise no.NothingToAnswer()
     for wait in found:
         waits.change(ask.tx, wait, replace(wait, closed_at=ask.now, why="reached", next_at=None), ask.now)
-    readers = tuple(Reader("staff", p) for p in dict.fromkeys(p for w in found for p in (*w.told, w.subject)) if p != ask.speaker.code and p in ask.town.staff)
-    return ask.told("did.reached", notices=(Notice("reached", readers, data={"person": ask.speaker.code}, urgent=True),))
+    readers = tuple(
+        Reader("staff", p)
+        for p in dict.fromkeys(p for w in found for p in (*w.told, w.subject))
+        if p != ask.speaker.code and p in ask.town.staff
+    )
+    return ask.told(
+        "did.reached", notices=(Notice("reached", readers, data={"person": ask.speaker.code}, urgent=True),)
+    )
 
 
 @command("電話出ない", "everyone", also="電話した・出ない 出ない not_reached", listed=False)
@@ -94,7 +110,9 @@ def _wanted(ask: Ask, kind: str) -> Outcome | Reply:
         handoff = case.handoff(ask.words.ordinal) if ask.words.ordinal else None
         return facts.request(case, kind, ask.act(), handoff=handoff)
     wait, readers = call.raise_call(kind, ask.act(), ask.speaker.code)
-    notice = Notice(f"{kind}_wanted", tuple(Reader("staff", r) for r in readers), wait=wait.id, data={"person": ask.speaker.code})
+    notice = Notice(
+        f"{kind}_wanted", tuple(Reader("staff", r) for r in readers), wait=wait.id, data={"person": ask.speaker.code}
+    )
     return ask.told(f"did.{kind}", notices=(notice,), calls=(wait,))
 
 
@@ -114,7 +132,23 @@ def visible(ask: Ask) -> set[str]:
     """Which words this person sees: volunteers fewer, coordinators every word of lead and holder."""
     speaker = ask.speaker
     if speaker.volunteer:
-        return {"help", "today", "next", "list_", "emergency", "talk", "phone", "undo", "accept", "decline", "calm", "worry", "not_met", "seen", "rest"}
+        return {
+            "help",
+            "today",
+            "next",
+            "list_",
+            "emergency",
+            "talk",
+            "phone",
+            "undo",
+            "accept",
+            "decline",
+            "calm",
+            "worry",
+            "not_met",
+            "seen",
+            "rest",
+        }
     who = {"everyone", "asked", "holder", "sender", "team", "lead", "staff"}
     if speaker.has(Role.HEAD):
         who.add("head")
@@ -145,7 +179,9 @@ def today(ask: Ask) -> Reply:
         text = voice.say("today.none_next", day=voice.day(coming)) if coming else voice.say("today.none")
         return Reply(Message(text))
     text = voice.say("today.text", count=len(questions))
-    return Reply(Message(text, voice.title_day(ask.now), wait_rows(ask, questions), (Choice("つぎへ", "つぎへ", "primary"),)))
+    return Reply(
+        Message(text, voice.title_day(ask.now), wait_rows(ask, questions), (Choice("つぎへ", "つぎへ", "primary"),))
+    )
 
 
 @command("つぎへ", "everyone", also="次へ 次 つぎ next")
@@ -166,7 +202,10 @@ def list_(ask: Ask) -> Reply:
     if not rows:
         return Reply(Message(voice.say("list.none")))
     facts_ = tuple(
-        (f"{r.number} {ask.mark(r.id)}".strip(), f"{voice.label('stage', r.stage)} {voice.label('urgency', r.urgency)}".strip())
+        (
+            f"{r.number} {ask.mark(r.id)}".strip(),
+            f"{voice.label('stage', r.stage)} {voice.label('urgency', r.urgency)}".strip(),
+        )
         for r in rows[:MOST_ROWS]
     )
     choices = tuple(Choice(f"{r.number} {ask.mark(r.id)}".strip(), r.number) for r in rows[:5])
@@ -205,7 +244,10 @@ def load(ask: Ask) -> Reply:
     everything = ask.speaker.has(Role.COORDINATOR, Role.OFFICIAL)
     loads = cases.loads(ask.tx, ask.now)
     shown = [a for a in ask.town.agencies.values() if everything or a.code in ask.speaker.agencies]
-    facts_ = tuple((a.name, voice.say("load.line", leads=loads.leads.get(a.code, 0), roles=loads.roles.get(a.code, 0))) for a in shown)
+    facts_ = tuple(
+        (a.name, voice.say("load.line", leads=loads.leads.get(a.code, 0), roles=loads.roles.get(a.code, 0)))
+        for a in shown
+    )
     return Reply(Message(voice.say("load.text"), voice.say("load.title"), facts_))
 
 
@@ -219,7 +261,9 @@ def absence(ask: Ask) -> Reply:
     who = ask.speaker
     if people_ and (len(people_) == 2 or not _deputy_only(ask, named)):
         who = people_.pop(0)
-    if who.code != ask.speaker.code and not (ask.speaker.has(Role.COORDINATOR) or any(ask.speaker.heads(a) for a in who.agencies)):
+    if who.code != ask.speaker.code and not (
+        ask.speaker.has(Role.COORDINATOR) or any(ask.speaker.heads(a) for a in who.agencies)
+    ):
         raise no.HeadsOnly()
     if not days:
         raise no.NoSuchDay(text=ask.rest)
@@ -230,10 +274,19 @@ def absence(ask: Ask) -> Reply:
     if who.has(Role.COORDINATOR) and not deputy:
         raise no.AbsentNeedsDeputy(person=who.code)
     midnight = (0, 0)
-    away = Absence(who.code, at_local(start, midnight, ask.town.tz), at_local(end + timedelta(days=1), midnight, ask.town.tz), deputy)
+    away = Absence(
+        who.code,
+        at_local(start, midnight, ask.town.tz),
+        at_local(end + timedelta(days=1), midnight, ask.town.tz),
+        deputy,
+    )
     people.add_absence(ask.tx, away, ask.speaker.code, ask.now)
-    data = {"person": who.code, "start": start.isoformat(), "end": end.isoformat()}
-    notices = tuple(Notice("absence", (Reader("staff", c),), data=data, soft=True) for c in {deputy, who.code} - {None, ask.speaker.code} if c)
+    data = {"person": who.code, "start": start.isoformat(), "end": end.isoformat(), "deputy": deputy}
+    notices = tuple(
+        Notice("absence", (Reader("staff", c),), data=data, soft=True)
+        for c in {deputy, who.code} - {None, ask.speaker.code}
+        if c
+    )
     return ask.told("did.absence", notices=notices, person=ask.voice.person(who.code), start=ask.voice.day(away.start),
                     end=ask.voice.day(away.end - timedelta(minutes=1)), deputy=ask.voice.person(deputy) if deputy else "－")  # fmt: skip
 
@@ -255,11 +308,18 @@ def rest(ask: Ask) -> Reply:
     start = find_day(ask.rest, ask.today) or ask.today
     end = start + timedelta(days=6)
     midnight = (0, 0)
-    away = Absence(ask.speaker.code, at_local(start, midnight, ask.town.tz), at_local(end + timedelta(days=1), midnight, ask.town.tz), ask.speaker.deputy)
+    away = Absence(
+        ask.speaker.code,
+        at_local(start, midnight, ask.town.tz),
+        at_local(end + timedelta(days=1), midnight, ask.town.tz),
+        ask.speaker.deputy,
+    )
     if ask.speaker.has(Role.COORDINATOR) and not away.deputy:
         raise no.AbsentNeedsDeputy(person=ask.speaker.code)
     people.add_absence(ask.tx, away, ask.speaker.code, ask.now)
     leads = {c.lead for c in ask.mine() if c.lead and c.lead != ask.speaker.code}
     data = {"person": ask.speaker.code, "start": start.isoformat(), "end": end.isoformat()}
-    notices = (Notice("absence", tuple(Reader("staff", p) for p in sorted(leads)), data=data, soft=True),) if leads else ()
+    notices = (
+        (Notice("absence", tuple(Reader("staff", p) for p in sorted(leads)), data=data, soft=True),) if leads else ()
+    )
     return ask.told("did.rest", notices=notices, end=ask.voice.day(away.end - timedelta(minutes=1)))

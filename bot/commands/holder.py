@@ -64,14 +64,26 @@ def calm(ask: Ask) -> Outcome:
     return checkin.report(case, handoff, "calm", ask.act())
 
 
-@command("気になる 番号", "holder", also="気になります きになる きになります 少し変化 会えた・気になる worry", events="checkin.worry", undo="訂正 {number}#{n}")
+@command(
+    "気になる 番号",
+    "holder",
+    also="気になります きになる きになります 少し変化 会えた・気になる worry",
+    events="checkin.worry",
+    undo="訂正 {number}#{n}",
+)
 def worry(ask: Ask) -> Outcome:
     """Met, and something is not as it was: the lead decides what follows."""
     case, handoff = ask.pick(where=_held_by_me(ask, "accepted", "active"))
     return checkin.report(case, handoff, "worry", ask.act())
 
 
-@command("姿は見た 番号", "holder", also="姿を見た 姿や明かりは見た 明かりは見た すがたはみた seen", events="checkin.seen", undo="訂正 {number}#{n}")
+@command(
+    "姿は見た 番号",
+    "holder",
+    also="姿を見た 姿や明かりは見た 明かりは見た すがたはみた seen",
+    events="checkin.seen",
+    undo="訂正 {number}#{n}",
+)
 def seen(ask: Ask) -> Outcome:
     """A watcher saw them, or the light: no talk, but not nothing."""
     case, handoff = ask.pick(where=_held_by_me(ask, "active"))
@@ -85,28 +97,43 @@ def correct(ask: Ask) -> Outcome:
     return checkin.correct(case, handoff, ask.act())
 
 
-@command("つながらず 番号", "holder", also="つながらない 繋がらず つながりませんでした fail failed", events="handoff.fail")
+@command(
+    "つながらず 番号", "holder", also="つながらない 繋がらず つながりませんでした fail failed", events="handoff.fail"
+)
 def failed(ask: Ask) -> Outcome:
     """Contact was not possible: the coordinator names the next step."""
     case, handoff = ask.pick("fail")
     return decisions.fail(case, handoff, ask.act())
 
 
-@command("一時休み 番号 日", "holder", also="いちじやすみ 一時休止 hold pause", events="handoff.hold", undo="再開 {number}#{n}")
+@command(
+    "一時休み 番号 日",
+    "holder",
+    also="いちじやすみ 一時休止 hold pause",
+    events="handoff.hold",
+    undo="再開 {number}#{n}",
+)
 def hold(ask: Ask) -> Outcome:
     """Rest a role until a day, at most three months away."""
     case, handoff = ask.pick("hold")
     return decisions.hold(case, handoff, ask.day(agency=handoff.to_agency), ask.act())
 
 
-@command("戻す 番号", "holder", also="戻します もどす もどします 差戻し 差し戻し 手放す release", events="handoff.release")
+@command(
+    "戻す 番号", "holder", also="戻します もどす もどします 差戻し 差し戻し 手放す release", events="handoff.release"
+)
 def release(ask: Ask) -> Outcome:
     """Hand it back to the coordinator, who names the next step in two business days."""
     case, handoff = ask.pick("release")
     return decisions.release(case, handoff, ask.act())
 
 
-@command("役割終了 番号", "holder", also="完了 完了しました かんりょう やくわりしゅうりょう 終了 complete done", events="handoff.complete")
+@command(
+    "役割終了 番号",
+    "holder",
+    also="完了 完了しました かんりょう やくわりしゅうりょう 終了 complete done",
+    events="handoff.complete",
+)
 def complete(ask: Ask) -> Outcome:
     """Done what was asked."""
     case, handoff = ask.pick("complete")

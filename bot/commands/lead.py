@@ -45,12 +45,26 @@ def reconsult(ask: Ask) -> Outcome:
         raise no.NotFromHere(graph="case", state=previous.stage, event="open", number=previous.number)
     concerns = ask.concerns(ask.tokens) if ask.tokens else tuple(i.concern for i in previous.issues)
     case = new_case(
-        ask.tx, ask.now, ask.fresh, ask.speaker.code, ask.agency, Urgency.NORMAL, previous.district, household=previous.household
+        ask.tx,
+        ask.now,
+        ask.fresh,
+        ask.speaker.code,
+        ask.agency,
+        Urgency.NORMAL,
+        previous.district,
+        household=previous.household,
     )
     return stage.open_case(case, concerns, ask.act(), previous=previous)
 
 
-SCREENINGS = {"続ける": "continue", "継続": "continue", "自機関": "continue", "他機関へ": "refer", "他機関": "refer", "情報提供": "inform"}
+SCREENINGS = {
+    "続ける": "continue",
+    "継続": "continue",
+    "自機関": "continue",
+    "他機関へ": "refer",
+    "他機関": "refer",
+    "情報提供": "inform",
+}
 
 
 @command("見立て 番号 続ける｜他機関へ｜情報提供", "lead", also="みたて 見たて screen", inside=True)
@@ -60,11 +74,24 @@ def screen(ask: Ask) -> Outcome:
     result = next((SCREENINGS[t] for t in ask.tokens if t in SCREENINGS), None)
     if result is None:
         words = ("続ける", "他機関へ", "情報提供")
-        raise no.WordsMissing(what="screening", number=case.number, choices=tuple((w, f"見立て {case.number} {w}") for w in words))
+        raise no.WordsMissing(
+            what="screening", number=case.number, choices=tuple((w, f"見立て {case.number} {w}") for w in words)
+        )
     return facts.screen(case, result, ask.act())
 
 
-CONSENTS = {"あり": "full", "有": "full", "有り": "full", "なし": "refused", "無": "refused", "無し": "refused", "未": "pending", "未確認": "pending", "撤回": "withdrawn", "聞かない": "not_sought"}
+CONSENTS = {
+    "あり": "full",
+    "有": "full",
+    "有り": "full",
+    "なし": "refused",
+    "無": "refused",
+    "無し": "refused",
+    "未": "pending",
+    "未確認": "pending",
+    "撤回": "withdrawn",
+    "聞かない": "not_sought",
+}
 
 
 @command("同意 番号 あり｜なし｜未｜撤回 機関…", "lead", also="どうい consent", inside=True)
@@ -75,12 +102,23 @@ def consent(ask: Ask) -> Outcome:
     state = next((CONSENTS[t] for t in tokens if t in CONSENTS), None)
     if state is None:
         words = ("あり", "なし", "未", "撤回")
-        raise no.WordsMissing(what="consent", number=case.number, choices=tuple((w, f"同意 {case.number} {w}") for w in words))
+        raise no.WordsMissing(
+            what="consent", number=case.number, choices=tuple((w, f"同意 {case.number} {w}") for w in words)
+        )
     agencies = tuple(ask.find_agency(t).code for t in tokens if t not in CONSENTS)
     return facts.consent(case, state, agencies, ask.act())
 
 
-BASES = {"同意": "consent", "106条の6": "art106_6", "106条": "art106_6", "支援会議": "art106_6", "法令": "law", "69条": "art69", "69条2項": "art69", "生命": "life"}
+BASES = {
+    "同意": "consent",
+    "106条の6": "art106_6",
+    "106条": "art106_6",
+    "支援会議": "art106_6",
+    "法令": "law",
+    "69条": "art69",
+    "69条2項": "art69",
+    "生命": "life",
+}
 
 
 @command("根拠 番号 機関 根拠", "lead", also="こんきょ basis", inside=True)
@@ -100,7 +138,14 @@ def basis(ask: Ask) -> Outcome:
 
 
 WISHES = {"望む": "wanted", "望んでいる": "wanted", "未確認": "unknown", "わからない": "unknown"}
-JUDGED = {"望まない": "not_wanted", "資源なし": "mark_gap", "資源無し": "mark_gap", "解決": "settle", "解決した": "settle", "もう一度": "raise"}
+JUDGED = {
+    "望まない": "not_wanted",
+    "資源なし": "mark_gap",
+    "資源無し": "mark_gap",
+    "解決": "settle",
+    "解決した": "settle",
+    "もう一度": "raise",
+}
 
 
 @command(
@@ -117,7 +162,11 @@ def issue(ask: Ask) -> Outcome:
     if not named:
         known = [ask.town.concerns[i.concern].label for i in case.issues if i.concern in ask.town.concerns]
         listed = known or [c.short or c.label for c in ask.town.concerns.values()]
-        raise no.WordsMissing(what="concerns", number=case.number, choices=tuple((c, f"困りごと {case.number} {c} {said}") for c in listed))
+        raise no.WordsMissing(
+            what="concerns",
+            number=case.number,
+            choices=tuple((c, f"困りごと {case.number} {c} {said}") for c in listed),
+        )
     concern = ask.concern(named[0]).code
     if said in JUDGED:
         return facts.judge_issue(case, concern, JUDGED[said], ask.act())
@@ -137,7 +186,9 @@ def interval(ask: Ask) -> Outcome:
     span = find_span(ask.rest)
     if span is None:
         words = ("2週間", "1か月")
-        raise no.WordsMissing(what="interval", number=case.number, choices=tuple((w, f"間隔 {case.number} {w}") for w in words))
+        raise no.WordsMissing(
+            what="interval", number=case.number, choices=tuple((w, f"間隔 {case.number} {w}") for w in words)
+        )
     lengthen = "延ばす" in ask.rest or "のばす" in ask.rest
     proposed = next((h for h in case.held if h.lengthen), None)
     if lengthen and proposed and proposed.duty != "watch":
@@ -181,7 +232,14 @@ def _lowers(ask: Ask) -> bool:
     return any(t in LOWERING for t in ask.tokens)
 
 
-LOWERING = {"落ち着いた": "calmer", "おちついた": "calmer", "まちがい": "mistake", "間違い": "mistake", "対応済み": "handled", "対応済": "handled"}
+LOWERING = {
+    "落ち着いた": "calmer",
+    "おちついた": "calmer",
+    "まちがい": "mistake",
+    "間違い": "mistake",
+    "対応済み": "handled",
+    "対応済": "handled",
+}
 
 
 @command("通常 番号 わけ", "lead", also="つうじょう 普通 normal", preview=True)
@@ -191,7 +249,9 @@ def normal(ask: Ask) -> Outcome:
     code = next((LOWERING[t] for t in ask.tokens if t in LOWERING), "")
     if not code:
         words = ("落ち着いた", "対応済み", "まちがい")
-        raise no.WordsMissing(what="lowering", number=case.number, choices=tuple((w, f"通常 {case.number} {w}") for w in words))
+        raise no.WordsMissing(
+            what="lowering", number=case.number, choices=tuple((w, f"通常 {case.number} {w}") for w in words)
+        )
     return facts.set_urgency(case, Urgency.NORMAL, ask.act(), code=code)
 
 
@@ -199,5 +259,3 @@ def normal(ask: Ask) -> Outcome:
 def abuse(ask: Ask) -> Outcome:
     """Suspected abuse: a track of its own that nobody can decline; telephone first."""
     return facts.abuse(ask.case(), ask.act())
-
-

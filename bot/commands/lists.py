@@ -23,9 +23,8 @@ def candidates_reply(ask: Ask, case: Case, duty: Duty) -> Reply:
     for agency in allowed[:5]:
         shown = ask.voice.say("load.line", leads=loads.leads.get(agency.code, 0), roles=loads.roles.get(agency.code, 0))
         facts.append((agency.name, shown))
-    word = "担当替え" if ask.command == "reassign" else "依頼"
-    says = (lambda a: f"担当替え {case.number} {a.code}") if word == "担当替え" else (lambda a: f"依頼 {case.number} {duty.code} {a.code}")
-    choices = [Choice(a.name, says(a)) for a in allowed[:5]]
+    says = f"担当替え {case.number}" if ask.command == "reassign" else f"依頼 {case.number} {duty.code}"
+    choices = [Choice(a.name, f"{says} {a.code}") for a in allowed[:5]]
     choices.append(Choice(ask.voice.say("button.probe"), f"打診 {case.number} {duty.code}", "quiet"))
     key = "did.candidates" if allowed else "did.no_candidates"
     text = ask.voice.say(key, number=case.number, duty=duty.label)
@@ -46,12 +45,20 @@ def open_questions(ask: Ask) -> list[tuple[Case, Wait]]:
 
 def _asks_now(wait: Wait, ask: Ask) -> bool:
     """A check-in asks on its day; "no movement" and reviews only when they are due."""
-    sleeping = wait.kind in ("checkin", "result", "plan_review", "recheck", "on_hold", "waitlist") or wait.kind.startswith("movement_")
+    sleeping = wait.kind in (
+        "checkin",
+        "result",
+        "plan_review",
+        "recheck",
+        "on_hold",
+        "waitlist",
+    ) or wait.kind.startswith("movement_")
     return not sleeping or wait.due_at <= ask.now or wait.rung > 0
 
 
 def wait_rows(ask: Ask, rows: Sequence[tuple[Case, Wait]]) -> tuple[tuple[str, str], ...]:
     voice = ask.voice
     return tuple(
-        (ask.named(case), f"{voice.label('wait', wait.kind)} {voice.moment(wait.due_at, ask.now)}") for case, wait in rows[:MOST_ROWS]
+        (ask.named(case), f"{voice.label('wait', wait.kind)} {voice.moment(wait.due_at, ask.now)}")
+        for case, wait in rows[:MOST_ROWS]
     )

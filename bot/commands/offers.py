@@ -18,7 +18,14 @@ from workflow.who import receivers
 # -- asking
 
 
-@command("依頼 番号 役割 機関", "lead", also="以来 いらい つなぐ offer refer", events="handoff.offer", preview=True, undo="取下げ {number}#{n}")
+@command(
+    "依頼 番号 役割 機関",
+    "lead",
+    also="以来 いらい つなぐ offer refer",
+    events="handoff.offer",
+    preview=True,
+    undo="取下げ {number}#{n}",
+)
 def offer(ask: Ask) -> Outcome | Reply:
     """Ask one agency (or one person of it) for a duty."""
     case = ask.case()
@@ -71,7 +78,14 @@ def _concern_or_none(ask: Ask, text: str) -> str | None:
         return None
 
 
-@command("一斉依頼 番号 役割 機関 機関…", "lead", also="いっせいいらい offer_all", events="handoff.offer", preview=True, undo="取下げ {number}#{n}")
+@command(
+    "一斉依頼 番号 役割 機関 機関…",
+    "lead",
+    also="いっせいいらい offer_all",
+    events="handoff.offer",
+    preview=True,
+    undo="取下げ {number}#{n}",
+)
 def offer_all(ask: Ask) -> Outcome | Reply:
     """Ask several agencies at once; the first acceptance wins, the others are stood down kindly."""
     case = ask.case()
@@ -91,7 +105,9 @@ def probe(ask: Ask) -> Outcome | Reply:
     agencies = [a for a in ask.town.candidates(duty.code, district) if a.code not in ask.speaker.agencies]
     asks, notices = [], []
     for agency in agencies:
-        asked = CapacityAsk(ask.fresh(), case.id, duty.code, district, case.urgency.value, agency.code, ask.now, ask.speaker.code)
+        asked = CapacityAsk(
+            ask.fresh(), case.id, duty.code, district, case.urgency.value, agency.code, ask.now, ask.speaker.code
+        )
         asks.append(asked)
         data = {"ask": asked.id, "duty": duty.code, "district": district or "", "urgency": case.urgency.value}
         notices.append(Notice("capacity_ask", (Reader("room", agency.code),), data=data, soft=True))
@@ -138,7 +154,12 @@ def accept(ask: Ask) -> Outcome:
     return decisions.accept(case, handoff, ask.act())
 
 
-@command("まとめて引受", "asked", also="まとめて引き受け まとめて引き受けます まとめてひきうけ accept_all", events="handoff.accept")
+@command(
+    "まとめて引受",
+    "asked",
+    also="まとめて引き受け まとめて引き受けます まとめてひきうけ accept_all",
+    events="handoff.accept",
+)
 def accept_all(ask: Ask) -> Reply:
     """Take every offer that waits for the speaker personally or in their agency's room."""
     found = [
@@ -148,7 +169,11 @@ def accept_all(ask: Ask) -> Reply:
     if not found:
         raise no.NoOfferWaiting()
     if not ask.confirmed and len(found) > 1 and "はい" not in ask.tokens:
-        raise no.WordsMissing(what="accept_all", count=len(found), choices=(("まとめて引き受けます", "まとめて引受 はい"), ("ひとつずつ", "つぎへ")))
+        raise no.WordsMissing(
+            what="accept_all",
+            count=len(found),
+            choices=(("まとめて引き受けます", "まとめて引受 はい"), ("ひとつずつ", "つぎへ")),
+        )
     for case_id, handoff_id in found:
         case = ask.load(case_id)
         handoff = case.handoff(handoff_id)
@@ -171,12 +196,19 @@ def take_back_decline(ask: Ask) -> Outcome:
     return decisions.take_back_decline(case, handoff, ask.act())
 
 
-@command("条件引受 番号 条件", "asked", also="条件付き 条件つき 条件付引受 じょうけんひきうけ accept_if conditional", events="handoff.accept_if")
+@command(
+    "条件引受 番号 条件",
+    "asked",
+    also="条件付き 条件つき 条件付引受 じょうけんひきうけ accept_if conditional",
+    events="handoff.accept_if",
+)
 def conditional(ask: Ask) -> Outcome:
     """Accept on a condition (a code) that the sender agrees to or not."""
     case, handoff = ask.pick("accept_if")
     decisions.settled(case, handoff, "accept_if", ask.act())
-    return decisions.accept_if(case, handoff, _listed(ask, handoff.no, case.number, "conditions", "条件引受"), ask.act())
+    return decisions.accept_if(
+        case, handoff, _listed(ask, handoff.no, case.number, "conditions", "条件引受"), ask.act()
+    )
 
 
 def _listed(ask: Ask, n: int, number: str, list_: str, word: str) -> str:
@@ -185,12 +217,19 @@ def _listed(ask: Ask, n: int, number: str, list_: str, word: str) -> str:
     tokens = ask.tokens
     if not tokens:
         raise no.WordsMissing(
-            what=list_, number=number, choices=tuple((c.label, f"{word} {number}#{n} {c.label}") for c in codes.values())
+            what=list_,
+            number=number,
+            choices=tuple((c.label, f"{word} {number}#{n} {c.label}") for c in codes.values()),
         )
     return ask.code(tokens[0], codes).code
 
 
-@command("検討 番号 日", "asked", also="検討します 検討中 けんとう 健闘 見当 拳闘 考えます consider", events="handoff.consider")
+@command(
+    "検討 番号 日",
+    "asked",
+    also="検討します 検討中 けんとう 健闘 見当 拳闘 考えます consider",
+    events="handoff.consider",
+)
 def consider(ask: Ask) -> Outcome:
     """Ask for time until a date, once; without a date, as long as the town allows."""
     case, handoff = ask.pick("consider")
@@ -218,6 +257,8 @@ def decline(ask: Ask) -> Outcome:
     if ask.speaker.volunteer:
         return _too_hard(ask)
     case, handoff = ask.pick("decline")
+    if handoff.state == "active" and handoff.holder == ask.speaker.code:
+        return cannot(case, handoff, ask.act())
     decisions.settled(case, handoff, "decline", ask.act())
     code = _listed(ask, handoff.no, case.number, "declines", "辞退")
     text = ask.text(case.household, " ".join(ask.tokens[1:]))
@@ -256,21 +297,39 @@ def answer(ask: Ask) -> Outcome:
     return decisions.answer(case, handoff, ask.act(), text=ask.text(case.household, " ".join(ask.tokens)))
 
 
-@command("条件了承 番号", "sender", also="条件を了承 条件OK じょうけんりょうしょう agree", events="handoff.agree", preview=True)
+@command(
+    "条件了承 番号",
+    "sender",
+    also="条件を了承 条件OK じょうけんりょうしょう agree",
+    events="handoff.agree",
+    preview=True,
+)
 def agree(ask: Ask) -> Outcome:
     """Agree to the condition."""
     case, handoff = ask.pick("agree")
     return decisions.agree(case, handoff, ask.act())
 
 
-@command("条件なしで 番号", "sender", also="条件無しで 条件なし じょうけんなしで without", events="handoff.without", preview=True)
+@command(
+    "条件なしで 番号",
+    "sender",
+    also="条件無しで 条件なし じょうけんなしで without",
+    events="handoff.without",
+    preview=True,
+)
 def without(ask: Ask) -> Outcome:
     """Ask for the same without the condition."""
     case, handoff = ask.pick("without")
     return decisions.without(case, handoff, ask.act())
 
 
-@command("取下げ 番号", "sender", also="取り下げ 取下 とりさげ 取り下げます withdraw", events="handoff.withdraw", preview=True)
+@command(
+    "取下げ 番号",
+    "sender",
+    also="取り下げ 取下 とりさげ 取り下げます withdraw",
+    events="handoff.withdraw",
+    preview=True,
+)
 def withdraw(ask: Ask) -> Outcome:
     """Take an offer back; once it is accepted the coordinator decides."""
     case, handoff = ask.pick("withdraw", where=lambda h: (h.asked or h.held) and _is_sender(ask, h))
@@ -295,14 +354,26 @@ def mistake(ask: Ask) -> Outcome:
     return decisions.mistake(case, handoff, ask.act())
 
 
-@command("このままお願いする 番号", "coordinator", also="このままお願い take_late", events="handoff.offer handoff.accept", preview=True)
+@command(
+    "このままお願いする 番号",
+    "coordinator",
+    also="このままお願い take_late",
+    events="handoff.offer handoff.accept",
+    preview=True,
+)
 def take_late(ask: Ask) -> Outcome:
     """A late acceptance is welcome after all: a new offer, already accepted."""
     case, handoff = ask.pick("accept", where=lambda h: h.late_accept is not None and h.ended)
     return decisions.take_late(case, handoff, ask.act())
 
 
-@command("代理 番号 機関/担当 引受｜辞退｜検討", "sender", also="代理の記録 だいり proxy", events="handoff.accept handoff.decline handoff.consider", preview=True)
+@command(
+    "代理 番号 機関/担当 引受｜辞退｜検討",
+    "sender",
+    also="代理の記録 だいり proxy",
+    events="handoff.accept handoff.decline handoff.consider",
+    preview=True,
+)
 def proxy(ask: Ask) -> Outcome:
     """Write down an answer given by phone, FAX or at a meeting; the person is told and may object for two business days."""
     case = ask.case()
@@ -310,13 +381,35 @@ def proxy(ask: Ask) -> Outcome:
     if not tokens:
         raise no.WordsMissing(what="proxy", number=case.number)
     agency, person = agency_and_person(ask, tokens[0])
-    who = person or next((s.code for t in tokens[1:] for s in ask.town.members[agency.code] if t.removesuffix("さん") in (s.name, s.code)), None)
+    who = person or next(
+        (
+            s.code
+            for t in tokens[1:]
+            for s in ask.town.members[agency.code]
+            if t.removesuffix("さん") in (s.name, s.code)
+        ),
+        None,
+    )
     who = who or (ask.town.heads(agency.code) or ask.town.members[agency.code])[0].code
     handoff = next((h for h in case.handoffs if h.to_agency == agency.code and h.asked), None)
     if handoff is None:
         raise no.NoOfferWaiting(number=case.number)
-    said = next((a for w, a in (("引受", "accept"), ("引き受", "accept"), ("辞退", "decline"), ("検討", "consider")) if w in ask.rest), "")
-    means = next((m for w, m in (("FAX", "fax"), ("ファックス", "fax"), ("会議", "meeting"), ("対面", "meeting")) if w in ask.rest), "phone")
+    said = next(
+        (
+            a
+            for w, a in (("引受", "accept"), ("引き受", "accept"), ("辞退", "decline"), ("検討", "consider"))
+            if w in ask.rest
+        ),
+        "",
+    )
+    means = next(
+        (
+            m
+            for w, m in (("FAX", "fax"), ("ファックス", "fax"), ("会議", "meeting"), ("対面", "meeting"))
+            if w in ask.rest
+        ),
+        "phone",
+    )
     code = ""
     if said == "decline":
         last = [t for t in tokens if not any(w in t for w in ("辞退", "電話", "FAX", "会議", "対面"))][-1:]
@@ -334,5 +427,8 @@ def proxy(ask: Ask) -> Outcome:
 @command("ちがいます 番号", "asked", also="違います ちがう 違う object_proxy", listed=False)
 def object_proxy(ask: Ask) -> Outcome:
     """What was written down for me is not what I said."""
-    case, handoff = ask.pick("accept", where=lambda h: h.proxy is not None and (h.proxy.person == ask.speaker.code or h.holder == ask.speaker.code))
+    case, handoff = ask.pick(
+        "accept",
+        where=lambda h: h.proxy is not None and (h.proxy.person == ask.speaker.code or h.holder == ask.speaker.code),
+    )
     return decisions.object_to_proxy(case, handoff, ask.act())

@@ -75,6 +75,9 @@ class Grower:
         event = Inbound(f"grow-{self.said}", Sender("web", who), Address("web", who), Said(words))
         return await self.app.receiver.receive(event)
 
+    async def look(self, number: str | None) -> Case | None:
+        return await self.app.store.read(lambda tx: cases.load(tx, number or "", lock=False))
+
     def chance(self, p: float) -> bool:
         return self.dice.random() < p
 
@@ -89,7 +92,9 @@ class Grower:
                 await self.go_on(case)
 
     async def take_in(self) -> None:
-        desks = [s for s in self.town.staff.values() if self.town.agencies[s.agency].kind == "first_line" and not s.volunteer]
+        desks = [
+            s for s in self.town.staff.values() if self.town.agencies[s.agency].kind == "first_line" and not s.volunteer
+        ]
         who = self.dice.choice(desks).code
         urgent = "急ぎ" if self.chance(0.12) else ""
         district = self.dice.choice(self.town.districts) if self.town.districts else ""
@@ -109,7 +114,9 @@ class Grower:
             await self.say(who, f"同意 {number} 未")
         else:
             await self.say(who, f"同意 {number} なし")
-            for agency in self.dice.sample(sorted(a.code for a in self.town.agencies.values() if a.kind == "provider"), 3):
+            for agency in self.dice.sample(
+                sorted(a.code for a in self.town.agencies.values() if a.kind == "provider"), 3
+            ):
                 await self.say(who, f"根拠 {number} {agency} 106条の6")
 
     # -- one case
@@ -215,7 +222,9 @@ class Grower:
                 await self.say(lead, f"移す {number} ほぐし")
             case "untangling" if self.chance(0.22):
                 for one in case.issues:
-                    await self.say(lead, f"困りごと {number} {one.concern} {self.dice.choice(('望む', '望む', '未確認'))}")
+                    await self.say(
+                        lead, f"困りごと {number} {one.concern} {self.dice.choice(('望む', '望む', '未確認'))}"
+                    )
                 await self.say(lead, f"会議なし {number}")
                 await self.say(lead, f"移す {number} 役割分担")
             case "role_division" if self.chance(0.5):
@@ -264,14 +273,17 @@ class Grower:
 
     async def last_touches(self) -> None:
         """So that a newcomer finds something of everything: a second no, an answer that waits, a new emergency."""
-        for who, words in (("suzuki", "受付 介護 ひきこもり 北部"), ("tanaka", "受付 困窮 仕事 南部 急ぎ"), ("sato", "受付 債務 こころ 急ぎ")):
+        for who, words in (
+            ("suzuki", "受付 介護 ひきこもり 北部"),
+            ("tanaka", "受付 困窮 仕事 南部 急ぎ"),
+            ("sato", "受付 債務 こころ 急ぎ"),
+        ):
             if who not in self.town.staff:
                 continue
             answered = await self.say(who, words)
             await self.say(who, f"見立て {answered.number} 続ける")
             await self.say(who, f"同意 {answered.number} あり")
-            case = await self.app.store.read(lambda tx, n=answered.number: cases.load(tx, n or "", lock=False))
-            if case:
+            if case := await self.look(answered.number):
                 await self.ask_for(case, "disability" if who == "suzuki" else "budget", who)
 
 
@@ -279,8 +291,9 @@ def _open(tx: Tx) -> list[Case]:
     return [c for row in cases.refs(tx, limit=2_000) if (c := cases.load(tx, row.id, lock=False))]
 
 
-
-async def grow(app: App, clock: Clock, *, seed: int = SEED, end: datetime = NOW, told: Callable[[int, int], None] | None = None) -> Grower:
+async def grow(
+    app: App, clock: Clock, *, seed: int = SEED, end: datetime = NOW, told: Callable[[int, int], None] | None = None
+) -> Grower:
     """Play the town from April to `end`; `told` hears (days gone, days in all)."""
     doc = town.read(FILE.read_text(encoding="utf-8"))
     await app.store.transact(lambda tx: keep_town(tx, doc))
@@ -339,12 +352,15 @@ async def _grow_file(settings: Settings) -> None:
     upgrade(settings.database_url)
     clock = Clock(frozen=BEGIN)
     app = make(settings, clock=clock, fresh=counting(1_000_000))
-    columns = (TextColumn("見本の町を育てています"), BarColumn(), MofNCompleteColumn(), TextColumn("日"), TimeElapsedColumn())
+    columns = (
+        TextColumn("見本の町を育てています"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("日"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("grow", total=None)
         await grow(app, clock, told=lambda done, all_: progress.update(task, completed=done, total=all_))
     await app.store.transact(lambda tx: people.mark_demo(tx, NOW, real()))
     await app.close()
-
-
-

@@ -696,6 +696,14 @@ def _choices(s: Scene) -> tuple[Choice, ...]:
     found.add(*names, primary=primary)
     if s.kind == "approve_please" and s.quiet:
         found.found = [c for c in found.found if c.says.startswith("承認")]
+    if s.kind == "decline_taken_back" and s.case and s.handoff and s.stands("lead") and not _taken(s, s.handoff):
+        agency = s.handoff.to_agency
+        found.put(
+            "button.offer_to",
+            f"依頼 {s.case.number} {s.handoff.duty} {agency}",
+            "primary",
+            agency=s.voice.agency(agency),
+        )
     if s.kind == "outreach_proposed":
         found.candidates("outreach", most=2)
     if s.kind == "interim":

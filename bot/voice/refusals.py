@@ -42,6 +42,10 @@ def _key(name: str, refusal: Refusal, voice: Voice, words: Mapping[str, str]) ->
             key += ".none"
         case no.NoSuchDay() | no.NoSuchCode() if not about.get("text"):
             key += ".none"
+        case no.NothingToUndo() if about.get("command"):
+            key += ".command"
+        case no.WordsMissing() if voice.has(f"{key}.{about.get('what')}"):
+            key += f".{about['what']}"
         case no.DayOutOfRange() if about.get("notice"):
             key += ".notice"
         case no.NotYours() if not words.get("whose"):
@@ -161,6 +165,10 @@ def _ask_coordinator(_r: Refusal, voice: Voice, number: str, _c: Case | None) ->
     yield _button(voice, "ask_coordinator", f"相談 {number}".strip())
 
 
+def _undone(refusal: Refusal, voice: Voice, number: str, case: Case | None) -> Iterable[Pair]:
+    return _ask_coordinator(refusal, voice, number, case) if refusal.about.get("command") else _look(voice, number)
+
+
 def _help(_r: Refusal, voice: Voice, _n: str, _c: Case | None) -> Iterable[Pair]:
     yield _button(voice, "help", "ヘルプ")
     yield _button(voice, "today", "今日")
@@ -274,4 +282,5 @@ HELP: Final[Mapping[type[Refusal], Help]] = {
     no.CaseClosed: _reopen, no.NoBasis: _no_basis, no.DeclinedLately: _declined_lately, no.StrangersCannot: _danger, no.BadInvite: _danger,
     no.ReasonMissing: _reasons, no.FactsMissing: _facts, no.ConsideredAlready: _answers, no.AskedTwiceAlready: _answers,
     no.ProposedByLeadPlease: _ask_coordinator,
+    no.NothingToUndo: _undone,
 }  # fmt: skip

@@ -201,9 +201,9 @@ class Voice:
             span = Span.parse(text)
         except ValueError:
             return text
-        if span.unit == "d" and span.n and span.n % 7 == 0:
-            return self.say("span.weeks", n=span.n // 7)
-        return self.say(f"span.{span.unit}", n=span.n)
+        unit, n = ("weeks", span.n // 7) if span.unit == "d" and span.n and span.n % 7 == 0 else (span.unit, span.n)
+        one = f"span.{unit}.one"
+        return self.say(one if n == 1 and self.has(one) else f"span.{unit}", n=n)
 
     def left(self, due: datetime, now: datetime, hours: Hours | None = None, *, opened: datetime | None = None) -> Left:
         """Word a due time: far 「6/16(月)まで」, near 「あと3時間」, late 「1日超過」.

@@ -1,0 +1,381 @@
+"""What lies beside the case: journal, letters, inbox, texts, people, marks and the small ones."""
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from storage import (
+    beats,
+    capacity,
+    cases,
+    inbox,
+    journal,
+    letters,
+    marks,
+    people,
+    reads,
+    rooms,
+    seal,
+    texts,
+    timers,
+    turns,
+)
+from storage.capacity import CapacityAsk
+from storage.inbox import Arrival
+from storage.letters import LetterRow
+from storage.people import Invite
+from storage.store import Store, Tx
+from storage.turns import Turn
+from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, opened
+from workflow.outcome import Act, Entry
+from workflow.people import Absence
+
+HOUR = timedelta(hours=1)
+ACT: Any = Act(None, NINE, None, "web", lambda: 1)  # type: ignore[arg-type]  # the journal asks it for names only
+
+
+def letter(id: int, **changes: Any) -> LetterRow:
+    fields: dict[str, Any] = {
+        "kind": "offer",
+        "surface": "line",
+        "doc": {"a": 1},
+        "created_at": NINE,
+        "not_before": NINE,
+    } | changes
+    return LetterRow(id, **fields)
+
+
+async def write(store: Store, *rows: LetterRow) -> None:
+    await store.transact(lambda tx: letters.write(tx, rows))
+
+
+# Journal
+
+
+async def written(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        case = a_case()
+        lines = journal.chain(
+            case, [Entry("case.open", None, "intake", {"codes": ("a", "b")}), Entry("case.lead")], ACT, NINE
+        )
+        texts.open_household(tx, case.household)
+        cases.insert(tx, replace(case, seq=lines[-1].seq, head=lines[-1].hash))
+        journal.write(tx, lines)
+        journal.append_town(tx, [Entry("town.load", data={"version": 1})], ACT, NINE)
+        journal.append_town(tx, [Entry("town.load", data={"version": 2})], ACT, NINE)
+
+    await store.transact(work)
+
+
+async def test_the_chain_holds_and_anybody_can_check_an_exported_line(store: Store) -> None:
+    await written(store)
+    assert await store.read(lambda tx: list(journal.verify(tx))) == []
+    lines = await store.read(lambda tx: journal.read(tx, 1))
+    assert [(line.seq, line.kind, line.number) for line in lines] == [
+        (1, "case.open", "000001"),
+        (2, "case.lead", "000001"),
+    ]
+    assert lines[1].prev == lines[0].hash
+    shown = json.loads(json.dumps(lines[0].shown()))
+    assert set(shown) == {"seq", "at", "case", "kind", "actor", "surface", "from", "to", "data", "prev", "hash"}
+    digest = shown.pop("hash")
+    assert journal.line_hash(shown.pop("prev"), shown) == digest
+    tail = await store.read(lambda tx: journal.tail(tx, lines[0].id))
+    assert [line.kind for line in tail] == ["case.lead", "town.load", "town.load"]
+    assert await store.read(journal.newest) == tail[-1].id
+
+
+async def test_a_line_changed_behind_our_back_is_found(store: Store) -> None:
+    await written(store)
+
+    def tamper(tx: Tx) -> None:
+        if tx.dialect == "sqlite":
+            tx.execute(text("DROP TRIGGER journal_keeps_its_lines"))
+        else:
+            tx.execute(text("ALTER TABLE journal DISABLE TRIGGER ALL"))
+        tx.execute(text("UPDATE journal SET actor = 'mori' WHERE case_id = 1 AND seq = 1"))
+        tx.execute(text("UPDATE cases SET head = 'else'"))
+
+    await store.transact(tamper)
+    found = await store.read(lambda tx: [(b.number, b.seq, b.what) for b in journal.verify(tx)])
+    assert found == [("000001", 1, "hash"), ("000001", 2, "head")]
+
+
+# Letters
+
+
+async def test_urgent_letters_go_first_and_nobody_takes_one_twice(store: Store) -> None:
+    await write(store, letter(1), letter(2, urgent=True), letter(3, not_before=NINE + HOUR), letter(4, state="sent"))
+    first = await store.transact(lambda tx: letters.lease(tx, NINE, 10, 60))
+    assert [one.id for one in first] == [2, 1]
+    assert first[0] == replace(
+        letter(2, urgent=True), state="leased", tries=1, lease=first[0].lease, lease_until=NINE + timedelta(minutes=1)
+    )
+    assert await store.transact(lambda tx: letters.lease(tx, NINE, 10, 60)) == []
+
+
+async def test_of_many_processes_each_letter_goes_to_one(store: Store) -> None:
+    await write(store, *(letter(i) for i in range(1, 41)))
+    found = await asyncio.gather(*(store.transact(lambda tx: letters.lease(tx, NINE, 7, 60)) for _ in range(8)))
+    ids = [one.id for group in found for one in group]
+    assert len(ids) == len(set(ids)) == 40
+
+
+async def test_only_the_holder_of_the_lease_finishes_a_letter(store: Store) -> None:
+    await write(store, letter(1))
+    one = await store.transact(lambda tx: letters.lease_one(tx, 1, NINE, 60))
+    assert one and one.lease
+
+    async def finish(lease: str, state: Any, **more: Any) -> bool:
+        return await store.transact(lambda tx: letters.finish(tx, 1, lease, state=state, at=NINE, **more))
+
+    assert not await finish("stale", "sent")
+    assert await finish(one.lease, "pending", not_before=NINE + HOUR, why="429")
+    assert await store.read(letters.next_due) == NINE + HOUR
+    assert await store.transact(lambda tx: letters.lease_one(tx, 1, NINE, 60))
+    assert [row.id for row in await store.transact(lambda tx: letters.lost(tx, NINE + HOUR))] == [1]
+    assert [(row.id, row.state) for row in await store.read(letters.stuck)] == [(1, "unknown")]
+    assert await store.transact(lambda tx: letters.retry(tx, 1, NINE))
+    assert (await store.read(letters.waiting))[0] == 1
+    assert await store.transact(lambda tx: letters.give_up(tx, 1, "left"))
+    assert await store.read(lambda tx: letters.get(tx, 1).state) == "failed"  # type: ignore[union-attr]
+
+
+async def test_a_person_reads_their_own_letters_their_rooms_and_nobody_elses_answers(store: Store) -> None:
+    await write(
+        store,
+        letter(1, surface="web", to_staff="sato"),
+        letter(2, surface="web", to_room="wakaba"),
+        letter(3, surface="web", to_room="wakaba", answer=True, by_staff="mori"),
+        letter(4, surface="web", to_room="wakaba", answer=True, by_staff="sato"),
+        letter(5, surface="web", to_room="kita"),
+        letter(6, surface="web", to_staff="mori", token="t6"),
+    )
+
+    async def ids(**more: Any) -> list[int]:
+        return [row.id for row in await store.read(lambda tx: letters.for_person(tx, "sato", ["wakaba"], **more))]
+
+    assert await ids() == [1, 2, 4]
+    assert await ids(after=1, limit=1) == [2]
+    assert await ids(limit=2, latest=True) == [2, 4]
+    assert (await store.read(lambda tx: letters.by_token(tx, "t6"))).id == 6  # type: ignore[union-attr]
+    assert await store.read(lambda tx: reads.unread(tx, "sato", ["wakaba"])) == {"": 1, "wakaba": 2}
+    await store.transact(lambda tx: reads.seen(tx, "sato", "wakaba", 2))
+    await store.transact(lambda tx: reads.seen(tx, "sato", "wakaba", 1))
+    assert await store.read(lambda tx: reads.of(tx, "sato")) == {"wakaba": 2}
+    assert await store.read(lambda tx: reads.unread(tx, "sato", ["wakaba"])) == {"": 1, "wakaba": 1}
+
+
+async def test_a_newer_letter_takes_the_place_of_the_older_about_the_same(store: Store) -> None:
+    await store.transact(opened(a_case()))
+    newer = letter(3, case_id=1, handoff=7, to_staff="sato")
+    older = (letter(1, case_id=1, handoff=7, to_staff="sato"), letter(2, case_id=1, handoff=7, to_staff="mori"))
+    await write(store, *older, newer, letter(4, case_id=1, to_staff="sato"))
+    assert await store.transact(lambda tx: letters.supersede(tx, newer)) == 1
+    assert await store.transact(lambda tx: letters.stand_down(tx, 1, 7)) == 2
+    sent = letter(9, to_staff="sato", state="sent", sent_at=NINE)
+    await write(store, sent, replace(sent, id=10, answer=True), replace(sent, id=11, surface="web"))
+    assert await store.read(lambda tx: letters.pushes_today(tx, "sato", NINE - HOUR)) == 1
+
+
+# Inbox
+
+
+async def test_the_same_event_is_seen_once(store: Store) -> None:
+    event = Arrival("slack", "E1", "C1", "words", NINE, natural_key="C1:1", doc={"words": ["受信"]})
+    assert await store.transact(lambda tx: inbox.arrive(tx, event))
+    assert await store.transact(lambda tx: inbox.arrive(tx, event)) is None
+    assert await store.transact(lambda tx: inbox.arrive(tx, replace(event, event_id="E2"))) is None
+    assert await store.transact(lambda tx: inbox.arrive(tx, replace(event, platform="line", natural_key=None)))
+
+
+async def test_a_parked_event_waits_for_its_next_try(store: Store) -> None:
+    event = Arrival("web", "E1", "C1", "press", NINE, speaker="sato")
+    number = await store.transact(lambda tx: inbox.park(tx, event, "KeyError", NINE + HOUR))
+    assert await store.read(lambda tx: inbox.parked(tx, NINE)) == []
+    (found,) = await store.read(inbox.parked)
+    assert (found.id, found.arrival, found.tries, found.error) == (number, event, 1, "KeyError")
+    assert await store.transact(lambda tx: inbox.parked_one(tx, number)) == found
+    assert await store.read(inbox.count_parked) == 1
+    assert await store.transact(lambda tx: inbox.done(tx, number))
+    assert not await store.transact(lambda tx: inbox.done(tx, number))
+
+
+# Texts
+
+
+async def test_words_are_sealed_and_a_forgotten_household_cannot_be_read(store: Store) -> None:
+    def put(tx: Tx) -> tuple[int, str]:
+        texts.open_household(tx, 5, tx.keys.fingerprint("山田", "1950-01-01"))
+        return texts.put(tx, 5, "ねむれない", "sato", NINE)
+
+    number, digest = await store.transact(put)
+    assert await store.read(lambda tx: texts.get(tx, number)) == "ねむれない"
+    sealed = await store.read(lambda tx: bytes(tx.execute(text("SELECT sealed FROM texts")).scalar_one()))
+    assert "ねむれない".encode() not in sealed
+    assert seal.digest(sealed) == digest
+    assert await store.read(lambda tx: texts.same_hash(tx, tx.keys.fingerprint("山 田", "１９５０-01-01"))) == [5]
+    await store.transact(lambda tx: texts.forget(tx, 5))
+    assert await store.read(lambda tx: texts.get(tx, number)) is None
+    assert await store.read(lambda tx: texts.get(tx, 999)) is None
+    with pytest.raises(texts.Forgotten):
+        await store.transact(lambda tx: texts.put(tx, 5, "x", "sato", NINE))
+
+
+async def test_colleagues_words_in_a_room_are_sealed_too(store: Store) -> None:
+    for i in (1, 2, 3):
+        await store.transact(lambda tx, i=i: rooms.post(tx, i, "kita", "sato", f"おはよう{i}", NINE))
+    assert [p.words for p in await store.read(lambda tx: rooms.posts(tx, ["kita"], 1))] == ["おはよう2", "おはよう3"]
+    assert [p.id for p in await store.read(lambda tx: rooms.posts(tx, ["kita"], limit=1, latest=True))] == [3]
+
+
+def test_the_key_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "var" / "key"
+    first, again = seal.Keys.at(path), seal.Keys.at(path)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list(path.parent.iterdir()) == [path]
+    assert again.unwrap(first.wrap(b"k" * 32, 1), 1) == b"k" * 32
+    with pytest.raises(seal.WrongKey):
+        again.unwrap(first.wrap(b"k" * 32, 1), 2)
+    with pytest.raises(seal.WrongKey):
+        seal.Keys.of("another").unwrap(first.wrap(b"k" * 32, 1), 1)
+    path.write_text("nothing of the kind")
+    with pytest.raises(seal.BadKeyFile):
+        seal.Keys.at(path)
+
+
+# People
+
+
+async def test_the_town_has_a_version_and_people_who_leave_lose_their_ways_in(store: Store) -> None:
+    assert await store.read(people.town_version) == 1
+
+    def come_in(tx: Tx) -> None:
+        people.link(tx, "line", "U1", "sato", NINE)
+        people.open_session(tx, "s", "sato", NINE, NINE + HOUR)
+
+    await store.transact(come_in)
+    assert await store.read(lambda tx: people.linked(tx, "line", "U1")) == "sato"
+    assert (await store.read(lambda tx: people.session(tx, "s", NINE))).staff == "sato"  # type: ignore[union-attr]
+    linked = await store.read(people.town_version)
+    assert linked > 1, "a process that holds the town in memory reads it again when an account is linked"
+    rest = [p for p in STAFF if p.code != "sato"]
+    await store.transact(lambda tx: people.put_town(tx, {"n": 2}, AGENCIES, rest, "watanabe", code="1", name="n"))
+    assert await store.read(people.town_doc) == ({"n": 2}, linked + 1)
+    assert await store.read(lambda tx: people.linked(tx, "line", "U1")) is None
+    assert await store.read(lambda tx: people.session(tx, "s", NINE)) is None
+    assert await store.transact(lambda tx: people.unlink(tx, "line", "U1"))
+
+
+async def test_an_absence_counts_until_it_ends_or_is_cancelled(store: Store) -> None:
+    away = Absence("suzuki", NINE, NINE + HOUR, "tanaka")
+    number = await store.transact(lambda tx: people.add_absence(tx, away, "tanaka", NINE))
+    assert await store.read(lambda tx: people.absences(tx, NINE)) == (away,)
+    assert await store.read(lambda tx: people.absences(tx, NINE + HOUR)) == ()
+    assert await store.transact(lambda tx: people.cancel_absence(tx, number, NINE))
+    assert not await store.transact(lambda tx: people.cancel_absence(tx, number, NINE))
+    assert await store.read(lambda tx: people.absences(tx, NINE)) == ()
+
+
+async def test_an_invite_is_used_once_and_in_time(store: Store) -> None:
+    await store.transact(lambda tx: people.add_invite(tx, "h", "sato", "code", NINE + HOUR, "mori"))
+    assert await store.transact(lambda tx: people.use_invite(tx, "h", NINE + 2 * HOUR)) is None
+    assert await store.read(lambda tx: people.peek_invite(tx, "h", NINE)) == Invite("sato", "code")
+    used = await asyncio.gather(*(store.transact(lambda tx: people.use_invite(tx, "h", NINE)) for _ in range(5)))
+    assert [one for one in used if one] == [Invite("sato", "code")]
+
+
+async def test_a_session_lives_longer_by_use_and_ends_everywhere(store: Store) -> None:
+    for name in ("a", "b"):
+        await store.transact(lambda tx, name=name: people.open_session(tx, name, "sato", NINE, NINE + HOUR))
+    await store.transact(lambda tx: people.touch_session(tx, "a", NINE + HOUR / 2, NINE + 2 * HOUR))
+    assert [s.hash for s in await store.read(lambda tx: people.sessions_of(tx, "sato", NINE + HOUR))] == ["a"]
+    assert await store.transact(lambda tx: people.end_session(tx, "b", NINE))
+    assert await store.transact(lambda tx: people.end_sessions(tx, "sato", NINE)) == 1
+    assert await store.read(lambda tx: people.session(tx, "a", NINE)) is None
+
+
+async def test_only_a_demonstration_has_a_clock_to_turn(store: Store) -> None:
+    assert await store.read(people.demo_clock) is None
+    assert not await store.transact(lambda tx: people.set_demo_clock(tx, NINE, NINE))
+    await store.transact(lambda tx: people.mark_demo(tx, NINE, NINE + HOUR))
+    await store.transact(lambda tx: people.mark_demo(tx, NINE + HOUR, NINE))
+    assert await store.read(people.demo_clock) == (NINE, NINE + HOUR)
+    assert await store.transact(lambda tx: people.set_demo_clock(tx, NINE + HOUR, NINE + HOUR))
+
+
+# The small ones
+
+
+async def test_a_mark_means_one_open_case_and_is_free_after_its_close(store: Store) -> None:
+    words = ("あじさい", "つばめ")
+    for i in range(1, 6):
+        await store.transact(opened(a_case(i)))
+
+    async def mark(case: int, reader: str = "sato") -> str:
+        return await store.transact(lambda tx: marks.mark_for(tx, reader, case, words))
+
+    given = {case: await mark(case) for case in range(1, 6)}
+    assert len(set(given.values())) == 5
+    assert {given[1], given[2]} == set(words)
+    assert given[3] in ("あじさいとつばめ", "つばめとあじさい")
+    assert await mark(1) == given[1]
+    assert await store.read(lambda tx: marks.case_for_mark(tx, "sato", " " + given[2].replace("つばめ", "ツバメ"))) == 2
+    assert await store.read(lambda tx: marks.case_for_mark(tx, "mori", given[2])) is None
+    await store.transact(lambda tx: marks.release(tx, 1))
+    assert await store.read(lambda tx: marks.case_for_mark(tx, "sato", given[1])) is None
+    assert (await store.read(lambda tx: marks.words_of(tx, "sato")))[1] == given[1]
+    await store.transact(opened(a_case(6)))
+    assert await mark(6) == given[1]
+    assert await mark(1) != given[1], "a case opened again has another word when its own is taken"
+
+
+async def test_two_marks_chosen_at_once_differ(store: Store) -> None:
+    for i in range(1, 7):
+        await store.transact(opened(a_case(i)))
+    give = (store.transact(lambda tx, i=i: marks.mark_for(tx, "sato", i, ("あじさい", "つばめ"))) for i in range(1, 7))
+    assert len(set(await asyncio.gather(*give))) == 6
+
+
+async def test_what_was_laid_before_a_person_is_replaced_and_cleared(store: Store) -> None:
+    turn = Turn("sato", "web", NINE, preview={"says": "依頼"}, choices=["a", "b"])
+    await store.transact(lambda tx: turns.keep(tx, turn))
+    assert await store.read(lambda tx: turns.of(tx, "sato")) == turn
+    await store.transact(lambda tx: turns.keep(tx, replace(turn, preview=None, undo=[1])))
+    assert await store.read(lambda tx: turns.of(tx, "sato")) == replace(turn, preview=None, undo=[1])
+    await store.transact(lambda tx: turns.clear(tx, "sato"))
+    assert await store.read(lambda tx: turns.of(tx, "sato")) is None
+
+
+async def test_the_newest_answer_about_room_counts(store: Store) -> None:
+    asks = [CapacityAsk(i, None, "work", "北部", "normal", "wakaba", NINE, "mori") for i in (1, 2)]
+    await store.transact(lambda tx: capacity.ask(tx, asks))
+    assert len(await store.read(lambda tx: capacity.unanswered(tx, ["wakaba"]))) == 2
+    assert await store.transact(lambda tx: capacity.answer(tx, 1, "some", "sato", NINE))
+    assert await store.transact(lambda tx: capacity.answer(tx, 2, "none", "sato", NINE + HOUR))
+    assert not await store.transact(lambda tx: capacity.answer(tx, 2, "some", "sato", NINE))
+    newest = await store.read(capacity.newest)
+    assert {key: one.answer for key, one in newest.items()} == {("work", "wakaba"): "none"}
+
+
+async def test_a_lease_is_renewed_by_its_holder_and_taken_when_it_has_run_out(store: Store) -> None:
+    async def take(who: str, now: Any) -> bool:
+        return await store.transact(lambda tx: beats.take(tx, "telegram", who, now, now + HOUR))
+
+    assert await take("a", NINE)
+    assert not await take("b", NINE)
+    assert await take("a", NINE + HOUR / 2)
+    assert await take("b", NINE + 2 * HOUR)
+    await store.transact(lambda tx: beats.let_go(tx, "telegram", "b"))
+    assert await take("a", NINE)
+
+
+async def test_a_case_somebody_is_at_is_skipped(store: Store) -> None:
+    await store.transact(opened(a_case()))
+    assert await store.transact(lambda tx: timers.lock_case_skip(tx, 1))

@@ -1,0 +1,183 @@
+"""The transaction: all of a work or nothing, whoever else is at it; and failures in words."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from storage import beats, migrate, tables
+from storage.store import DatabaseAhead, DatabaseBehind, DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from tests.databases import KEYS
+from tests.storage.small_town import NINE, settle_town
+
+
+def claims(tx: Tx) -> set[str]:
+    return {name for (name,) in tx.execute(text("SELECT name FROM beats"))}
+
+
+def claim(name: str, *, fail: bool = False) -> Any:
+    def work(tx: Tx) -> bool:
+        done = beats.claim(tx, name, NINE, NINE)
+        if fail:
+            raise LookupError(name)
+        return done
+
+    return work
+
+
+async def test_a_work_that_raises_undoes_itself_and_nobody_else(empty: Store) -> None:
+    works = [empty.transact(claim(f"n{i}", fail=i % 3 == 0)) for i in range(40)]
+    found = await asyncio.gather(*works, return_exceptions=True)
+    assert [isinstance(one, LookupError) for one in found] == [i % 3 == 0 for i in range(40)]
+    assert await empty.read(claims) == {f"n{i}" for i in range(40) if i % 3}
+
+
+async def test_of_many_who_claim_a_beat_one_has_it(empty: Store) -> None:
+    found = await asyncio.gather(*(empty.transact(claim("08:30")) for _ in range(12)))
+    assert sum(found) == 1
+
+
+async def test_a_savepoint_undoes_only_what_is_inside(empty: Store) -> None:
+    def work(tx: Tx) -> None:
+        beats.claim(tx, "before", NINE, NINE)
+        for name in ("first", "second"):
+            try:
+                with tx.savepoint():
+                    beats.claim(tx, name, NINE, NINE)
+                    with tx.savepoint():
+                        beats.claim(tx, f"{name}, deeper", NINE, NINE)
+                    if name == "second":
+                        tx.execute(text("INSERT INTO beats (name) VALUES (NULL)"))
+            except Exception:
+                beats.claim(tx, "after", NINE, NINE)
+
+    await empty.transact(work)
+    assert await empty.read(claims) == {"before", "first", "first, deeper", "after"}
+
+
+async def test_a_commit_wakes_whom_the_work_named(empty: Store) -> None:
+    woken: list[frozenset[str]] = []
+    empty.on_commit(woken.append)
+
+    def flag(tx: Tx) -> None:
+        tx.flag("timers")
+
+    def flag_and_fail(tx: Tx) -> None:
+        tx.flag("letters")
+        raise LookupError
+
+    await empty.transact(flag)
+    with pytest.raises(LookupError):
+        await empty.transact(flag_and_fail)
+    await empty.transact(claim("quiet"))
+    assert woken == [frozenset({"timers"})]
+
+
+async def test_a_reader_cannot_write(empty: Store) -> None:
+    with pytest.raises(DatabaseReadOnly):
+        await empty.read(claim("never"))
+    assert await empty.read(claims) == set()
+
+
+async def test_works_in_hand_are_finished_at_the_end(url: str) -> None:
+    store = Store(url, keys=KEYS)
+    waiting = [asyncio.ensure_future(store.transact(claim(f"n{i}"))) for i in range(50)]
+    await asyncio.gather(*waiting)
+    await store.close()
+    again = Store(url, keys=KEYS)
+    assert len(await again.read(claims)) == 50
+    await again.close()
+
+
+@pytest.mark.parametrize("gone", ["sqlite:////proc/nowhere/x.db", "postgresql://nobody@127.0.0.1:1/none"])
+async def test_a_database_that_is_not_there_is_named_in_a_sentence(gone: str) -> None:
+    if gone.startswith("sqlite"):
+        with pytest.raises((DatabaseUnavailable, OSError)):
+            store = Store(gone, keys=KEYS)
+            await store.transact(claim("x"))
+        return
+    store = Store(gone, keys=KEYS)
+    with pytest.raises(DatabaseUnavailable, match="does not answer"):
+        await store.transact(claim("x"))
+    with pytest.raises(DatabaseUnavailable):
+        migrate.check(gone)
+    await store.close()
+
+
+@pytest.mark.postgres
+async def test_a_lost_connection_before_the_commit_is_tried_again(databases: Any) -> None:
+    url = databases.postgresql()
+    store = Store(url, keys=KEYS)
+    tries = 0
+
+    def work(tx: Tx) -> None:
+        nonlocal tries
+        tries += 1
+        beats.claim(tx, "once", NINE, NINE)
+        if tries == 1:
+            tx.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+    await store.transact(work)
+    assert (tries, await store.read(claims)) == (2, {"once"})
+    await store.close()
+    databases.drop(url)
+
+
+@pytest.mark.postgres
+async def test_two_who_lock_crosswise_both_get_there(databases: Any) -> None:
+    url = databases.postgresql()
+    store = Store(url, keys=KEYS)
+    await store.transact(settle_town)
+    loop = asyncio.get_running_loop()
+    first = asyncio.gather(*(store.transact(_crosswise(*pair)) for pair in (("kita", "body"), ("body", "kita"))))
+    await asyncio.wait_for(first, 20)
+    assert loop.is_running()
+    await store.close()
+    databases.drop(url)
+
+
+def _crosswise(one: str, other: str) -> Any:
+    def work(tx: Tx) -> None:
+        lock = text("UPDATE agencies SET name = name WHERE code = :code")
+        tx.execute(lock, {"code": one})
+        tx.execute(text("SELECT pg_sleep(0.2)"))
+        tx.execute(lock, {"code": other})
+
+    return work
+
+
+async def test_a_database_of_another_version_is_refused(empty: Store, url: str) -> None:
+    migrate.check(url)
+    await empty.read(migrate.check_tx)
+    for version, error in (("0000", DatabaseBehind), ("9999", DatabaseAhead)):
+        await empty.transact(
+            lambda tx, v=version: tx.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": v})
+        )
+        with pytest.raises(error, match=version):
+            migrate.check(url)
+    with pytest.raises(DatabaseAhead):
+        migrate.upgrade(url)
+
+
+def test_an_empty_database_is_behind_and_can_be_brought_up_twice(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new.db'}"
+    with pytest.raises(DatabaseBehind):
+        migrate.check(url)
+    assert migrate.upgrade(url) == migrate.upgrade(url) == migrate.head()
+    migrate.check(url)
+
+
+def test_the_head_read_off_the_files_is_alembics() -> None:
+    assert ScriptDirectory(str(migrate.MIGRATIONS)).get_current_head() == migrate.head()
+
+
+async def test_the_migrations_make_the_tables_of_today(empty: Store) -> None:
+    def compared(tx: Tx) -> list[Any]:
+        return list(compare_metadata(MigrationContext.configure(tx.connection), tables.metadata))
+
+    assert await empty.read(compared) == []
