@@ -162,7 +162,7 @@ class Ask:
         named = self.named_case()
         if named is None:
             return self._only(events, duty, where)
-        case = self.allowed(named)
+        case = self._answerable(named)
         fitting = self._fitting(case, events, duty, where)
         if self.words.ordinal is not None:
             chosen = next((h for h in case.handoffs if h.no == self.words.ordinal), None)
@@ -174,6 +174,13 @@ class Ask:
         if fitting:
             return case, fitting[0]
         return case, self._nearest_miss(case, duty)
+
+    def _answerable(self, case: Case) -> Case:
+        """Whoever was asked may answer, also late: they hear what became of the offer, not what became of the case."""
+        if any(set(self.speaker.agencies) & {h.to_agency} for h in case.handoffs):
+            self.seen = case
+            return case
+        return self.allowed(case)
 
     def _fitting(
         self, case: Case, events: Sequence[str], duty: str | None, where: Callable[[Handoff], bool] | None

@@ -385,8 +385,8 @@ def _multiply(connection: Any, due: int, pending: int) -> None:
     case, handoff, wait = run(
         "SELECT c.id, w.handoff, w.id FROM cases c JOIN waits w ON w.case_id = c.id WHERE w.kind = 'checkin' AND w.closed_at IS NULL"
     ).one()
-    run(f"UPDATE waits SET closed_at = 1 WHERE case_id = {case} AND id <> {wait}")  # noqa: S608  # our own numbers
-    run(f"UPDATE timers SET cancelled_at = 1 WHERE case_id = {case} AND wait_id <> {wait}")  # noqa: S608
+    run(f"UPDATE waits SET closed_at = 1 WHERE case_id = {case} AND id <> {wait}")  # our own numbers
+    run(f"UPDATE timers SET cancelled_at = 1 WHERE case_id = {case} AND wait_id <> {wait}")
     numbers = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {max(due, pending)})"
     for table, shifted in (
         ("cases", {"id", "number"}),
@@ -406,10 +406,10 @@ def _multiply(connection: Any, due: int, pending: int) -> None:
         names = ", ".join(f'"{c}"' for c in columns)
         run(
             f"INSERT INTO {table} ({names}) {numbers} SELECT {', '.join(values)} FROM {table}, n WHERE id = {of} AND i < {due}"
-        )  # noqa: S608
+        )
     run(
         f"INSERT INTO timers (wait_id, case_id, rung, due_at) {numbers} SELECT {wait} + i * CAST(100000000 AS BIGINT), {case} + i * CAST(100000000 AS BIGINT), 0, due_at FROM timers, n WHERE wait_id = {wait} AND cancelled_at IS NULL AND fired_at IS NULL AND i < {due}"
-    )  # noqa: S608
+    )
     names = ", ".join(f'"{c}"' for c in _columns(run, "waits"))
     loose = [
         {
@@ -422,15 +422,15 @@ def _multiply(connection: Any, due: int, pending: int) -> None:
     ]
     run(
         f"INSERT INTO waits ({names}) {numbers} SELECT {', '.join(loose)} FROM waits, n WHERE id = {wait} AND i <= {pending}"
-    )  # noqa: S608
+    )
     run(
         f"INSERT INTO timers (wait_id, case_id, rung, due_at) {numbers} SELECT CAST(9000000000000000 AS BIGINT) + i, NULL, 0, t.due_at + 200000000000000 + i FROM (SELECT min(due_at) AS due_at FROM timers) t, n WHERE i <= {pending}"
-    )  # noqa: S608
+    )
     run("ANALYZE")
 
 
 def _columns(run: Callable[[str], Any], table: str) -> list[str]:
-    return list(run(f"SELECT * FROM {table} LIMIT 0").keys())  # noqa: S608  # our own name
+    return list(run(f"SELECT * FROM {table} LIMIT 0").keys())  # our own name
 
 
 # -- board, start, idle: what a person and a machine wait for

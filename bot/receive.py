@@ -28,6 +28,7 @@ from workflow import refusals as no
 from workflow.case import Case, Wait
 from workflow.outcome import Outcome
 from workflow.people import Post, Role, Staff, Town
+from workflow.who import team
 
 log = logging.getLogger(__name__)
 
@@ -233,9 +234,9 @@ class _Talk:
             return self._drop()
         if bare in UNDO:
             return self._undo(turns.of(self.tx, self.speaker.code))
-        if len(bare) == 1 and bare in "123456789":
+        if bare.isascii() and bare.isdigit() and 0 < len(bare) <= 2 and bare != "0":
             turn = turns.of(self.tx, self.speaker.code)
-            if turn and turn.choices and int(bare) <= len(turn.choices):
+            if turn and turn.choices and 0 < int(bare) <= len(turn.choices):
                 return self._run(words.take_apart(turn.choices[int(bare) - 1]))
         return self._run(taken)
 
@@ -392,7 +393,9 @@ class _Talk:
         ask.command = "next"
         shown = BOOK["next"].run(ask)
         assert isinstance(shown, Reply)
-        text = self.voice.say("polite", number=shown.number or "")
+        if shown.number is None:
+            return self.answer(shown.message, None, refused="PolitenessIsNoAnswer")
+        text = self.voice.say("polite", number=shown.number)
         return self.answer(
             replace(shown.message, text=f"{text}\n{shown.message.text}"), shown.number, refused="PolitenessIsNoAnswer"
         )
@@ -475,7 +478,7 @@ def told(ask: Ask, command: Command, made: Outcome, *, undo: bool) -> Message:
         "until": voice.moment(handoff.until, ask.now) if handoff and handoff.until else "",
         "urgency": voice.label("urgency", case.urgency.value),
     }  # fmt: skip
-    mine = _next_wait(made, handoff.id if handoff else None)
+    mine = _next_wait(made, handoff.id if handoff else None) if ask.speaker.code in team(case, ask.town) else None
     facts = []
     if mine:
         facts.append(

@@ -35,9 +35,20 @@ def record(tx: Tx, out: Outcome, *, inbox: int | None = None) -> Outcome:
     journal.write(tx, lines)
     if not out.case.open and out.before.open:
         marks.release(tx, out.case.id)
+    _hold_back(tx, out)
     cause = out.entries[0].kind if out.entries else ""
     send(tx, out.notices, act, case_id=out.case.id, version=out.case.version, inbox=inbox, cause=cause)
     return out
+
+
+def _hold_back(tx: Tx, out: Outcome) -> None:
+    """Letters not sent yet about what is over never go out: an undo is silent, and after 逝去 nothing is asked."""
+    if out.case.deceased and not out.before.deceased:
+        letters.silence(tx, out.case.id)
+    before = {h.id for h in out.before.handoffs if not h.ended}
+    for handoff in out.case.handoffs:
+        if handoff.ended and handoff.id in before:
+            letters.stand_down(tx, out.case.id, handoff.id)
 
 
 def send(

@@ -119,6 +119,9 @@ _STAND_DOWN: Final = (
     )
     .values(state="superseded")
 )
+_SILENCE: Final = (
+    update(_T).where(_T.c.state == "pending", _T.c.case_id == bindparam("of_case")).values(state="superseded")
+)
 _PUSHES: Final = (
     select(func.count())
     .select_from(_T)
@@ -270,6 +273,11 @@ def stand_down(tx: Tx, case_id: int, handoff: int) -> int:
 def push_times(tx: Tx, staff: str, since: datetime) -> list[tuple[datetime, int | None, bool]]:
     """List (when, case, urgent) of what went or will go to a person abroad from a moment on: the budget's memory."""
     return [(when, case, urgent) for when, case, urgent in tx.execute(_PUSH_TIMES, {"staff": staff, "since": since})]
+
+
+def silence(tx: Tx, case_id: int) -> int:
+    """Drop every pending letter of a case: after 逝去 nothing unsent goes out."""
+    return tx.execute(_SILENCE, {"of_case": case_id}).rowcount
 
 
 def next_due(tx: Tx) -> datetime | None:

@@ -23,19 +23,18 @@ def insert_or_update(
     table: Table,
     keys: Sequence[str],
     *replaced: str,
-    fixed: Mapping[str, object] | None = None,
     where: ColumnElement[bool] | None = None,
     newer: str | None = None,
     returning: Sequence[Any] = (),
 ) -> Both:
-    """Insert, or replace the columns named (and set the `fixed` ones) in the row with the same keys.
+    """Insert, or replace the columns named in the row with the same keys.
 
     `where` looks at the row that is there; `newer` names a column whose new value must be the greater.
     """
     found: dict[str, Any] = {}
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert)):
         statement: Any = insert(table)
-        changes = {column: statement.excluded[column] for column in replaced} | dict(fixed or {})
+        changes = {column: statement.excluded[column] for column in replaced}
         condition = where if newer is None else table.c[newer] < statement.excluded[newer]
         statement = statement.on_conflict_do_update(index_elements=list(keys), set_=changes, where=condition)
         found[name] = statement.returning(*returning) if returning else statement
