@@ -276,10 +276,15 @@ class _Talk:
             raise _Preview(made, ask)
         if isinstance(made, Reply):
             return self._replied(ask, command, made)
-        record(self.tx, made, inbox=self.inbox)
-        undo = self._remember(command, made) if not undoing else None
-        message = told(ask, command, made, undo=bool(undo))
-        return self.answer(message, made.case.number, case_id=made.case.id, undo=undo)
+        said: list[Message] = []
+
+        def answer() -> LetterRow:
+            said.append(told(ask, command, made))
+            return self._letter(said[0], made.case.id)
+
+        record(self.tx, made, inbox=self.inbox, answer=answer)
+        self._keep_turn(said[0], None, None if undoing else self._remember(command, made))
+        return Answered(self.inbox, made.case.number, None, tuple(said))
 
     def _replied(self, ask: Ask, command: Command, reply: Reply) -> Answered:
         for wait in reply.calls:
@@ -288,7 +293,7 @@ class _Talk:
                 waits.stand(self.tx, wait)
             else:
                 waits.change(self.tx, standing, wait, self.now)
-        send(self.tx, reply.notices, ask.act(), case_id=None, inbox=self.inbox, cause=command.name)
+        send(self.tx, reply.notices, ask.act(), inbox=self.inbox, cause=command.name)
         return self.answer(reply.message, reply.number, refused=reply.refused)
 
     def _remember(self, command: Command, made: Outcome) -> dict[str, object]:
@@ -429,17 +434,18 @@ class _Talk:
         return self.answer(message, named, refused=type(refusal).__name__)
 
     def answer(
-        self, message: Message, number: str | None, *, refused: str | None = None, case_id: int | None = None,
-        preview: dict[str, str] | None = None, undo: dict[str, object] | None = None,
-    ) -> Answered:  # fmt: skip
-        """Write the answer as a letter to the speaker alone, and what a bare digit, 送る or 取消 means now."""
+        self, message: Message, number: str | None, *, refused: str | None = None, preview: dict[str, str] | None = None
+    ) -> Answered:
+        """Write the answer as a letter to the speaker alone, and what a bare digit or 送る means now."""
         if self.speaker is not None:
-            letter = _answer_letter(
-                self.door.fresh(), self.speaker.code, self.room, message, self.now, self.inbox, case_id
-            )
-            letters.write(self.tx, [letter])
-            self._keep_turn(message, preview, undo)
+            letters.write(self.tx, [self._letter(message)])
+            self._keep_turn(message, preview, None)
         return Answered(self.inbox, number, refused, (message,))
+
+    def _letter(self, message: Message, case_id: int | None = None) -> LetterRow:
+        assert self.speaker is not None
+        who = self.speaker.code
+        return _answer_letter(self.door.fresh(), who, self.room, message, self.now, self.inbox, case_id)
 
     def _keep_turn(self, message: Message, preview: dict[str, str] | None, undo: dict[str, object] | None) -> None:
         assert self.speaker is not None
@@ -463,14 +469,14 @@ def _asks_once(command: Command, made: Outcome | Reply, ask: Ask) -> bool:
     return any(reader.code != ask.speaker.code for notice in made.notices for reader in notice.to)
 
 
-def told(ask: Ask, command: Command, made: Outcome, *, undo: bool) -> Message:
+def told(ask: Ask, command: Command, made: Outcome) -> Message:
     """The sentence after a deed: what is true now, and the next wait with its real due time."""
     voice, case = ask.voice, made.case
     handoff = next(
         (h for e in reversed(made.entries) if (n := e.data.get("handoff")) and (h := case.handoff(int(str(n))))), None
     )
     params = {
-        "number": case.number, "mark": ask.mark(case.id), "stage": voice.label("stage", case.stage),
+        "number": case.number, "mark": _Mark(ask, case.id), "stage": voice.label("stage", case.stage),
         "duty": ask.town.duties[handoff.duty].label if handoff and handoff.duty in ask.town.duties else "",
         "agency": voice.agency(handoff.to_agency) if handoff else "",
         "person": voice.person(handoff.holder) if handoff and handoff.holder else "",
@@ -487,6 +493,17 @@ def told(ask: Ask, command: Command, made: Outcome, *, undo: bool) -> Message:
     choices = follow_ups(ask, made)
     key = did_key(command.name, [e.kind for e in made.entries], voice)
     return Message(voice.say(key, **params), None, tuple(facts), choices)
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """The reader's word for the case, looked up only by a sentence that says it."""
+
+    ask: Ask
+    case_id: int
+
+    def __str__(self) -> str:
+        return self.ask.mark(self.case_id)
 
 
 def _next_wait(made: Outcome, handoff: int | None) -> Wait | None:

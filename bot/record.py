@@ -1,7 +1,7 @@
 """The one place where a decision becomes rows: the case by compare-and-swap, journal, waits and timers, letters."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -19,8 +19,8 @@ INSIDE: Final = frozenset({"web", "console"})
 UNDO_SILENCE: Final = timedelta(minutes=2)
 
 
-def record(tx: Tx, out: Outcome, *, inbox: int | None = None) -> Outcome:
-    """Write an outcome down. Raises storage.cases.SlowerWriter when somebody else was faster."""
+def record(tx: Tx, out: Outcome, *, inbox: int | None = None, answer: Callable[[], LetterRow] | None = None) -> Outcome:
+    """Write an outcome down; `answer` makes the speaker's letter once the case is kept. Raises SlowerWriter when beaten."""
     act = out.act
     if act.by is not None and out.entries:
         out.become(moved_at=act.at)
@@ -37,7 +37,8 @@ def record(tx: Tx, out: Outcome, *, inbox: int | None = None) -> Outcome:
         marks.release(tx, out.case.id)
     _hold_back(tx, out)
     cause = out.entries[0].kind if out.entries else ""
-    send(tx, out.notices, act, case_id=out.case.id, version=out.case.version, inbox=inbox, cause=cause)
+    rows = [row for notice in out.notices for row in _rows(tx, notice, act, out.case.id, out.case.version, inbox, cause)]
+    letters.write(tx, [*rows, answer()] if answer else rows)
     return out
 
 
@@ -51,14 +52,9 @@ def _hold_back(tx: Tx, out: Outcome) -> None:
             letters.stand_down(tx, out.case.id, handoff.id)
 
 
-def send(
-    tx: Tx, notices: Iterable[Notice], act: Act, *, case_id: int | None, version: int | None = None, inbox: int | None = None,
-    cause: str = "",
-) -> None:  # fmt: skip
-    """Write the letters of notices: one a reader inside, and one more for each person's own platform outside."""
-    rows = [row for notice in notices for row in _rows(tx, notice, act, case_id, version, inbox, cause)]
-    if rows:
-        letters.write(tx, rows)
+def send(tx: Tx, notices: Iterable[Notice], act: Act, *, inbox: int | None = None, cause: str = "") -> None:
+    """Write the letters of notices that are about no case: one a reader inside, one more for each platform outside."""
+    letters.write(tx, [row for notice in notices for row in _rows(tx, notice, act, None, None, inbox, cause)])
 
 
 def _rows(

@@ -87,5 +87,5 @@ class Reminder:
             urgent=wait.kind == "danger",
             must=True,
         )
-        send(tx, [notice], act, case_id=None, cause="wait.rung")
+        send(tx, [notice], act, cause="wait.rung")
         return True
