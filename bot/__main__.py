@@ -134,10 +134,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _demo(args: argparse.Namespace, settings: Settings) -> int | None:
     from bot.demo.grow import grow_if_missing
-    from bot.serve import serve
 
     settings = grow_if_missing(settings, fresh=args.fresh)
-    return None if args.grow_only else serve(settings)
+    return None if args.grow_only else _serve(args, settings)
 
 
 def _serve(args: argparse.Namespace, settings: Settings) -> int | None:

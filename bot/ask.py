@@ -28,6 +28,9 @@ from workflow.who import knows, stands
 
 T = TypeVar("T")
 
+#: Meant as a day, even when there is none like it (2/30): then no usual day is put in its place.
+DATED = re.compile(r"\d{1,2}\s?[/月]\s?\d{1,2}|\d{4}-\d{1,2}-\d{1,2}")
+
 MOST_CHOICES = 5
 #: How many of somebody's cases are looked through for the one open question that a bare word may answer.
 LOOKED_THROUGH = 80
@@ -62,6 +65,7 @@ class Ask:
     confirmed: bool = False
     account: str = ""  #: the speaker's account on this surface
     command: str = ""
+    call: int | None = None  #: the wait without a case whose card was pressed
     cached: list[Case] | None = None
     seen: Case | None = None  #: the case this was about, for the sentence of a refusal
 
@@ -336,7 +340,7 @@ class Ask:
         """The moment a day in the words means: its clock time if said, else the end of that business day."""
         found = find_day(self.rest, self.today)
         if found is None:
-            if required:
+            if required or DATED.search(self.rest):
                 raise no.NoSuchDay(text=self.rest)
             return None
         clock = find_clock(re.sub(r"\d{1,4}[-/.年月]\d{1,2}([-/.月日]\d{1,2}日?)?", " ", self.rest))

@@ -25,7 +25,8 @@ T = TypeVar("T")
 
 
 def run(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
-    """Make the app, do one thing, close it."""
+    """Make the app, do one thing, close it. Raises DatabaseBehind or DatabaseAhead before anything is touched."""
+    check_version(settings.database_url)
 
     async def whole() -> T:
         app = make(settings)
@@ -72,7 +73,6 @@ def town_load(settings: Settings, file: Path, *, apply: bool) -> Iterator[str]:
     """Read a town file; say what would change; write it when told to."""
     today = real().date()
     new = town.read(file.read_text(encoding="utf-8"), where=file.name, years=town.years_around(today))
-    check_version(settings.database_url)
     old = run(settings, lambda app: app.store.read(people.town_doc))
     lines = town.diff(old[0] if old else None, new)
     yield from lines or ["変更はありません。"]
@@ -194,7 +194,6 @@ def journal(settings: Settings, text: str) -> list[dict[str, object]]:
 
 def verify(settings: Settings) -> tuple[bool, list[str]]:
     """Check every chain and every promise; name each breach."""
-    check_version(settings.database_url)
 
     async def found(app: App) -> list[str]:
         return await app.store.read(lambda tx: list(breaches(tx, app.clock.now(tx))))

@@ -51,10 +51,10 @@ def _fits(at: datetime, push: Push, others: Sequence[Pushed], case: int | None, 
     day = at.astimezone(town.tz).date()
     calm = [o for o in others if not o.urgent]
     today = {o.at for o in calm if o.at.astimezone(town.tz).date() == day}
+    if case is not None and any(o.case == case and o.at in today and o.at != at for o in calm):
+        return False
     if at in today:
         return True  # joins a bundle that leaves anyway
-    if case is not None and any(o.case == case and o.at.astimezone(town.tz).date() == day for o in calm):
-        return False
     if push.sparing:
         week = town.limits.get("push_a_week_volunteers", A_WEEK_VOLUNTEER)
         return len({o.at for o in calm if abs(o.at - at) < timedelta(days=7)}) < week

@@ -182,6 +182,7 @@ class _Talk:
     event: Inbound
     inbox: int
     room: str | None
+    call: int | None = None  #: the wait without a case whose card was pressed
 
     @property
     def voice(self) -> Voice:
@@ -208,6 +209,7 @@ class _Talk:
         letter = letters.by_token(self.tx, what.token[:21])
         if letter is None or not self._still_asked(letter):
             return None
+        self.call = letter.wait if letter.case_id is None else None
         if what.says and self.inside:
             return what.says
         says = letter.doc.get("says", [])
@@ -256,7 +258,7 @@ class _Talk:
         return Ask(
             tx=self.tx, town=self.town, speaker=speaker, agency=agency or "", now=self.now, surface=self.event.sender.platform,
             inside=self.inside, words=taken, rest=rest, fresh=self.door.fresh, room=self.room, confirmed=confirmed,
-            account=self.event.sender.account,
+            account=self.event.sender.account, call=self.call,
         )  # fmt: skip
 
     def _do(self, ask: Ask, command: Command, *, undoing: bool = False) -> Answered:
@@ -298,10 +300,13 @@ class _Talk:
 
     def _remember(self, command: Command, made: Outcome) -> dict[str, object]:
         """What 取消 would mean for the next ten minutes: another legal move, or nothing."""
-        handoff = next((e.data.get("handoff") for e in reversed(made.entries) if e.data.get("handoff")), "")
+        offered = [e.data["handoff"] for e in made.entries if e.kind == "handoff.offer"]
+        lately = [e.data["handoff"] for e in made.entries if e.data.get("handoff")][-1:]
+        # A 一斉依頼 is taken back whole: one line of words for each of its offers.
+        says = [command.undo.format(number=made.case.number, n=n) for n in (offered or lately or [""])] if command.undo else []
         minutes = self.town.limits.get("undo_minutes", 10)
         return {
-            "says": command.undo.format(number=made.case.number, n=handoff) if command.undo else "",
+            "says": "\n".join(says),
             "case": made.case.id, "version": made.case.version,
             "until": (self.now + timedelta(minutes=minutes)).isoformat(), "command": command.name,
         }  # fmt: skip
@@ -343,7 +348,8 @@ class _Talk:
             return self.refuse(no.SomebodyElseActed(), case.number if case else "")
         if not undo["says"]:
             return self.refuse(no.NothingToUndo(command=undo["command"]), case.number)
-        answered = self._run(words.take_apart(undo["says"]), confirmed=True, undoing=True)
+        for line in undo["says"].split("\n"):
+            answered = self._run(words.take_apart(line), confirmed=True, undoing=True)
         if answered.refused is None and self.speaker:
             turns.clear(self.tx, self.speaker.code)
         return answered

@@ -60,11 +60,14 @@ def send(tx: Tx, notices: Iterable[Notice], act: Act, *, inbox: int | None = Non
 def _rows(
     tx: Tx, notice: Notice, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str
 ) -> Iterable[LetterRow]:
+    pushed: set[str] = set()
     for reader in notice.to:
         inside = _letter(notice, reader, act, case_id, version, inbox, cause)
         yield inside
         for push in _pushes(reader, act):
-            yield _outside(tx, inside, notice, push, act)
+            if push[0] not in pushed:  # by name and as one of a room: told once
+                pushed.add(push[0])
+                yield _outside(tx, inside, notice, push, act)
 
 
 def _letter(

@@ -27,6 +27,7 @@ from sqlalchemy import insert as _insert
 
 from storage import tables, waits
 from storage.codec import Codec
+from storage.prepared import Prepared
 from storage.store import Record, Tx
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
@@ -97,10 +98,12 @@ _PARTS: Final = union_all(
         _W.c.owner, _W.c.urgency, _W.c.subject, _W.c.why, _W.c.policy, _NOTHING, _W.c.doc,
     ).where(_W.c.case_id == bindparam("case"), _W.c.closed_at.is_(None)),
 ).order_by("wait", "id")  # fmt: skip
-_INSERT: Final = _insert(_T)
-_SAVE: Final = update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version"))
-_INSERT_HANDOFF: Final = _insert(_H)
-_SAVE_HANDOFF: Final = update(_H).where(_H.c.id == bindparam("of_id"))
+_INSERT: Final = Prepared(_insert(_T))
+_SAVE: Final = Prepared(
+    update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version"))
+)
+_INSERT_HANDOFF: Final = Prepared(_insert(_H))
+_SAVE_HANDOFF: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_id")))
 
 
 def load(tx: Tx, number_or_id: str | int, *, lock: bool) -> Case | None:

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import bindparam, func, select, update
 
-from storage import tables
+from storage import tables, texts
 from storage.store import Tx
 from storage.upsert import insert_new
 
@@ -88,6 +88,27 @@ def parked_one(tx: Tx, id: int) -> Parked | None:
         return None
     id_, *fields_, tries, next_at, error = row
     return Parked(id_, Arrival(*fields_), tries, next_at, error)
+
+
+class SaidRow(NamedTuple):
+    """What somebody said inside: typed words, or those of the button they pressed."""
+
+    id: int
+    words: str
+    at: datetime
+
+
+def said(tx: Tx, speaker: str, conversation: str, since: datetime | None, limit: int) -> list[SaidRow]:
+    """List a person's own words in one conversation of the web chat, oldest first."""
+    found = select(_T.c.id, _T.c.text, _T.c.doc, _T.c.received_at).where(
+        _T.c.platform == "web", _T.c.speaker == speaker, _T.c.conversation == conversation
+    )
+    if since is not None:
+        found = found.where(_T.c.received_at >= since)
+    rows = tx.execute(found.order_by(_T.c.id.desc()).limit(limit)).all()
+    opened = texts.get_several(tx, [row.text for row in rows if row.text is not None])
+    words = ((row, opened.get(row.text) or row.doc.get("says", "")) for row in reversed(rows))
+    return [SaidRow(row.id, text, row.received_at) for row, text in words if text]
 
 
 def done(tx: Tx, id: int) -> bool:

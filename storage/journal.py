@@ -13,6 +13,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, insert, select
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Record, Tx
 from workflow.case import Case
 from workflow.outcome import Act, Data, Entry
@@ -191,7 +192,7 @@ _LINES: Final = select(
     _T.c.case_id, _C.c.number, _T.c.seq, _T.c.at, _T.c.kind, _T.c.actor, _T.c.surface, _T.c.source, _T.c.dest,
     _T.c.data, _T.c.prev, _T.c.hash, _T.c.id,
 ).select_from(_T.outerjoin(_C, _C.c.id == _T.c.case_id))  # fmt: skip
-_INSERT: Final = insert(_T)
+_INSERT: Final = Prepared(insert(_T))
 _OF_CASE: Final = _LINES.where(_T.c.case_id == bindparam("case")).order_by(_T.c.seq)
 _TAIL: Final = _LINES.where(_T.c.id > bindparam("after")).order_by(_T.c.id).limit(bindparam("limit"))
 _ALL: Final = _LINES.order_by(_T.c.case_id, _T.c.seq)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Result, Tx
 
 _T: Final = tables.letters
@@ -51,7 +52,7 @@ class LetterRow:
 
 _NAMES: Final = tuple(f.name for f in fields(LetterRow))
 _COLUMNS: Final = tuple(_T.c[name] for name in _NAMES)
-_INSERT: Final = insert(_T)
+_INSERT: Final = Prepared(insert(_T))
 _BY_ID: Final = select(*_COLUMNS).where(_T.c.id == bindparam("id"))
 _BY_TOKEN: Final = select(*_COLUMNS).where(_T.c.token == bindparam("token"))
 _READY: Final = (
@@ -234,6 +235,14 @@ def for_person(
         found = found.where(_T.c.case_id == case_id)
     rows = _letters(tx.execute(found.order_by(_T.c.id.desc() if latest else _T.c.id).limit(limit)))
     return rows[::-1] if latest else rows
+
+
+def newest_in(tx: Tx, staff: str, room: str | None) -> LetterRow | None:
+    """Find the newest letter of one room, or (room None) of a person's own."""
+    where = _T.c.to_room == room if room else and_(_T.c.to_staff == staff, _T.c.to_room.is_(None))
+    mine = and_(where, _T.c.surface == "web", or_(~_T.c.answer, _T.c.by_staff == staff), _T.c.state != "superseded")
+    found = _letters(tx.execute(select(*_COLUMNS).where(mine).order_by(_T.c.id.desc()).limit(1)))
+    return found[0] if found else None
 
 
 def stuck(tx: Tx) -> list[LetterRow]:

@@ -23,6 +23,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
+from storage.prepared import Prepared
 from storage.seal import Keys
 
 T = TypeVar("T")
@@ -86,6 +87,8 @@ class Tx:
         self, statement: Any, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
     ) -> Result:
         """Run a statement, or the one of a pair that is this dialect's."""
+        if type(statement) is Prepared:
+            return statement.run(self.connection, self.dialect, parameters)
         if type(statement) is dict:
             statement = statement[self.dialect]
         return self.connection.execute(statement, parameters)
@@ -266,8 +269,9 @@ class _Sqlite:
             await asyncio.to_thread(self._thread.join)
             self._thread = None
         await asyncio.to_thread(self._threads.shutdown)
-        self._writer.dispose()
+        # The last to leave folds the log into the file, which a reader may not.
         self._reader.dispose()
+        self._writer.dispose()
 
     def _start(self) -> None:
         with self._starting:

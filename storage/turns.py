@@ -7,6 +7,7 @@ from typing import Any, Final
 from sqlalchemy import bindparam, delete, select
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_or_update
 
@@ -29,8 +30,8 @@ class Turn:
 _GET: Final = select(_T.c.staff, _T.c.conversation, _T.c.at, _T.c.preview, _T.c.choices, _T.c.undo).where(
     _T.c.staff == bindparam("staff")
 )
-_KEEP: Final = insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "undo", "at")
-_SHOW: Final = insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "at")
+_KEEP: Final = Prepared(insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "undo", "at"))
+_SHOW: Final = Prepared(insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "at"))
 _CLEAR: Final = delete(_T).where(_T.c.staff == bindparam("staff"))
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, select
 
 from storage import tables
 from storage.codec import Codec, policy_of, policy_text
+from storage.prepared import Prepared
 from storage.store import Record, Tx
 from storage.upsert import insert_or_update
 from workflow.case import Wait
@@ -37,11 +38,11 @@ _OF_CASE: Final = select(*COLUMNS).where(_T.c.case_id == bindparam("case"), _T.c
 _ONE: Final = select(*COLUMNS).where(_T.c.id == bindparam("wait"), _T.c.closed_at.is_(None))
 _LOCKED: Final = _ONE.with_for_update()
 _LOOSE: Final = select(*COLUMNS).where(_T.c.case_id.is_(None), _T.c.closed_at.is_(None)).order_by(_T.c.id)
-_PUT: Final = insert_or_update(
-    _T, ("id",), "owner", "due_at", "opened_at", "rung", "urgency", "closed_at", "why", "policy", "doc"
+_PUT: Final = Prepared(
+    insert_or_update(_T, ("id",), "owner", "due_at", "opened_at", "rung", "urgency", "closed_at", "why", "policy", "doc")
 )
-_SET: Final = insert_or_update(
-    _TIMERS, ("wait_id", "rung"), "due_at", "cancelled_at", where=_TIMERS.c.fired_at.is_(None)
+_SET: Final = Prepared(
+    insert_or_update(_TIMERS, ("wait_id", "rung"), "due_at", "cancelled_at", where=_TIMERS.c.fired_at.is_(None))
 )
 _URGENCY: Final = {member.value: member for member in Urgency}
 

@@ -25,7 +25,8 @@ def raise_call(kind: str, act: Act, subject: str) -> tuple[Wait, tuple[str, ...]
     people = codes(town.coordinators)
     if kind == "danger":
         people = (*people, *roster(town, act.at)[:1])
-    return replace(wait, told=tuple(people)), tuple(p for p in dict.fromkeys(people) if p != subject)
+    people = town.present(people, act.at)
+    return replace(wait, told=people), tuple(p for p in people if p != subject)
 
 
 def ring_call(wait: Wait, act: Act) -> tuple[Wait, tuple[str, ...]]:
@@ -36,8 +37,10 @@ def ring_call(wait: Wait, act: Act) -> tuple[Wait, tuple[str, ...]]:
         people = rows[(wait.rung + 1) % len(rows) :][:1]
     else:
         people = codes(town.coordinators) if wait.rung == 0 else (town.final_owner,)
+    people = town.present(people, act.at)
+    told = tuple(dict.fromkeys((*wait.told, *people)))
     due = wait.policy.due(act.at, town.body.hours, wait.urgency)
-    return replace(wait, rung=wait.rung + 1, next_at=due), town.present(people, act.at)
+    return replace(wait, rung=wait.rung + 1, next_at=due, told=told), people
 
 
 def numbers(act: Act, on_duty: bool = False) -> tuple[tuple[str, str], ...]:

@@ -5,7 +5,9 @@ from datetime import timedelta
 from typing import Literal
 
 from workflow import refusals as no
+from workflow.calendar import Span
 from workflow.case import Case, Handoff, Request
+from workflow.facts import LONGEST_INTERVAL
 from workflow.handoff import connect
 from workflow.outcome import Act, Outcome
 from workflow.people import WATCH
@@ -21,7 +23,10 @@ def report(case: Case, handoff: Handoff, contact: Contact, act: Act) -> Outcome:
     On an accepted role 会えた is つながった. The first report after it is the 結果 that comes back to the sender.
     """
     if handoff.state == "accepted" and contact in ("calm", "worry"):
-        return connect(case, handoff, act)
+        met = connect(case, handoff, act)
+        if contact == "worry":
+            _follow(met, met.case.handoff(handoff.id) or handoff, contact)
+        return met.done()
     if act.by is None or not stands("holder", act.by, case, act.town, act.at, handoff=handoff):
         raise no.NotYours(actors=("holder",), holder=handoff.holder, agency=handoff.to_agency)
     if handoff.state != "active":
@@ -101,6 +106,9 @@ def agree_cadence(case: Case, handoff: Handoff, span: str, act: Act) -> Outcome:
         raise no.LengthenByProposalOnly()
     if act.by is None or not stands("lead", act.by, case, act.town, act.at):
         raise no.LeadOnly(lead=case.lead)
+    hours = act.town.agencies[handoff.to_agency].hours
+    if Span.parse(span).after(act.at, hours) > hours.next_open(act.at + LONGEST_INTERVAL):
+        raise no.DayOutOfRange(latest=act.at + LONGEST_INTERVAL)
     out = Outcome(case, act)
     out.put(replace(handoff, lengthen=False, calm=0, cadence=span))
     out.note("checkin.lengthened", handoff.cadence or None, span, handoff=handoff.no, duty=handoff.duty)

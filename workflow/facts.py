@@ -39,6 +39,10 @@ def consent(case: Case, state: str, agencies: tuple[str, ...], act: Act) -> Outc
     must_lead(case, act)
     if state == "full" and agencies:
         state = "partial"
+    if state == "withdrawn" and agencies and case.consent and case.consent.state in ("full", "partial"):
+        covered = tuple(act.town.agencies) if case.consent.state == "full" else case.consent.agencies
+        agencies = tuple(a for a in covered if a not in agencies)
+        state = "partial" if agencies else "withdrawn"
     out = Outcome(case, act).become(consent=Consent(state, agencies if state == "partial" else (), act.at))
     out.note("case.consent", case.consent.state if case.consent else None, state, agencies=list(agencies))
     _recheck_offers(out)
@@ -53,7 +57,7 @@ def _recheck_offers(out: Outcome) -> None:
             out.move(handoff, "withdraw", data={"why": "consent"})
             out.answer_need(handoff, "withdrawn")
             out.stick(handoff, "withdrawn")
-            out.tell("withdrawn", reader, handoff=handoff)
+            out.tell("withdrawn", reader, handoff.sender, handoff=handoff)
 
 
 def basis(case: Case, agency: str, kind: str, act: Act) -> Outcome:

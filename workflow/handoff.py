@@ -9,7 +9,7 @@ from workflow.case import Asked, Case, Handoff, Proxy
 from workflow.outcome import Act, Outcome, Reader
 from workflow.path import ENDED, edge, moves
 from workflow.people import LEAD, WATCH, Agency, Duty, Role, Town
-from workflow.promise import hours_for
+from workflow.promise import hours_for, resumed
 from workflow.who import codes, lead, receivers, stands, team
 
 #: A decliner is not asked again for the same need before this (workflow.md §2).
@@ -71,7 +71,8 @@ def settled(case: Case, handoff: Handoff, event: str, act: Act) -> None:
         "decline",
         "place_free",
     ):
-        winner = next((h for h in case.handoffs if h.batch and h.batch == handoff.batch and h.held), None)
+        beside = [h for h in case.of_duty(handoff.duty) if h.held and handoff.reason == "stood_down"]
+        winner = next((h for h in beside if h.batch == handoff.batch), None) or next(iter(beside), None)
         if winner:
             raise no.AlreadyTaken(holder=winner.holder, agency=winner.to_agency, at=winner.accepted_at)
         raise no.OfferEnded(state=handoff.state, agency=handoff.to_agency)
@@ -215,7 +216,7 @@ def _may_assign(handoff: Handoff, act: Act) -> bool:
 
 def begin(out: Outcome, handoff: Handoff, event: str, holder: str, proxy: Proxy | None = None) -> Handoff:
     """Write down an acceptance: the holder is named, the others of a 一斉依頼 are stood down, the sender hears."""
-    act = out.act
+    act, before = out.act, lead(out.case, out.act.town)
     taken = out.move(
         handoff, event, holder=holder, accepted_at=act.at, until=None, proxy=proxy or handoff.proxy,
         data={"holder": holder, **({"proxy": proxy.means, "by": proxy.by} if proxy else {})},
@@ -231,7 +232,8 @@ def begin(out: Outcome, handoff: Handoff, event: str, holder: str, proxy: Proxy 
             by=act.who,
         )
     if taken.duty == LEAD:
-        out.tell("lead_changed", *_others_on_team(out, taken), handoff=taken, soft=True, lead=holder)
+        former = tuple(p for p in before if p not in (taken.sender, holder))
+        out.tell("lead_changed", *dict.fromkeys((*former, *_others_on_team(out, taken))), handoff=taken, soft=True, lead=holder)
     return taken
 
 
@@ -264,7 +266,7 @@ def consider(case: Case, handoff: Handoff, until: datetime | None, act: Act, *, 
     policy = act.town.policies["decide_weekly" if handoff.weekly else "decide"]
     hours = act.town.agencies[handoff.to_agency].hours
     latest = policy.due(act.at, hours, case.urgency)
-    if until is not None and not act.at < until <= latest:
+    if until is not None and not act.at < until <= hours.end_of_day(latest):
         raise no.DayOutOfRange(latest=latest)
     out = Outcome(case, act)
     until = until or latest
@@ -348,7 +350,11 @@ def without(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """Ask for the same without the condition (条件なしで)."""
     _check(case, handoff, "without", act)
     out = Outcome(case, act)
-    moved = out.move(handoff, "without", condition="")
+    moved = out.move(handoff, "without", condition="", until=None)
+    if (stopped := case.wait("decide", handoff.id)) and stopped.paused_left is not None:
+        # They were deciding when they named the condition: they have what was left of that.
+        hours = act.town.agencies[handoff.to_agency].hours
+        out.name_due("react", moved.id, resumed(stopped, hours, act.at).due_at)
     out.tell("without", reader_of(moved), handoff=moved)
     return out.done()
 
@@ -399,6 +405,8 @@ def _ask_withdrawal(case: Case, handoff: Handoff, act: Act) -> Outcome:
 
 def keep(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """The coordinator lets an accepted duty stand although its sender wished it back."""
+    if act.by is None or not act.by.has(Role.COORDINATOR):
+        raise no.CoordinatorsOnly()
     out = Outcome(case, act)
     moved = out.put(replace(handoff, withdraw_asked=False))
     out.note("handoff.withdrawal_refused", handoff=moved.no, duty=moved.duty)
@@ -485,9 +493,10 @@ def offer_accepted(
     out.notices = [n for n in out.notices if n.kind != "accepted"]
     for other in [h for h in out.case.of_duty(duty.code) if h.asked and duty.code != WATCH]:
         readers = reader_of(other)
-        out.move(other, "withdraw", data={"why": "taken"})
+        out.move(other, "withdraw", reason="stood_down", data={"why": "taken"})
         out.answer_need(other, "withdrawn")
         out.tell("stood_down", readers, handoff=other, agency=agency.code)
+        out.tell("withdrawn", other.sender, handoff=other)
     return out.done()
 
 
@@ -650,6 +659,8 @@ def object_to_proxy(case: Case, handoff: Handoff, act: Act) -> Outcome:
     out = Outcome(case, act)
     moved = out.put(replace(handoff, withdraw_asked=handoff.held))
     out.note("handoff.proxy_objected", handoff=moved.no, duty=moved.duty, by=act.who)
+    if moved.ended:
+        out.stick(moved, "proxy", coordinator=True)
     out.tell("proxy_objected", *codes(act.town.coordinators), proxy.by, handoff=moved, must=True)
     return out.done()
 
@@ -673,9 +684,11 @@ def record_proxy(
         case "accept":
             return accept(case, handoff, act, person=person, proxy=proxy)
         case "decline":
-            return decline(case, handoff, code, act, proxy=proxy)
+            out = decline(case, handoff, code, act, proxy=proxy)
+            return out.tell("proxy_told", person, handoff=out.case.handoff(handoff.id), proxy=means, by=act.who)
         case "consider":
-            return consider(case, handoff, until, act, proxy=proxy)
+            out = consider(case, handoff, until, act, proxy=proxy)
+            return out.tell("proxy_told", person, handoff=out.case.handoff(handoff.id), proxy=means, by=act.who)
     raise no.WordsMissing(what="answer")
 
 

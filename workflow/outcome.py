@@ -152,7 +152,7 @@ class Outcome:
     def move(self, handoff: Handoff, event: str, *, data: Data | None = None, **changes: Any) -> Handoff:
         """Take a handoff along an edge, with all that follows from it for lead, issues, need and sender."""
         dest = step("handoff", handoff.state, event, left=handoff.left)
-        back = dest in ("info_requested", "on_hold")
+        back = dest in ("info_requested", "conditional", "on_hold")
         moved = replace(
             handoff, state=dest, left=handoff.state if back else None, ended_at=self.act.at if dest in ENDED else None
         )
@@ -190,7 +190,8 @@ class Outcome:
             # Completed because the lead has passed on; the holder is no longer the lead, so nothing falls to the body.
             if one.state == "accepted":
                 one = self.move(one, "connect", connected_at=one.connected_at or self.act.at)
-            self.move(one, "complete", result_at=one.result_at or self.act.at)
+            done = self.move(one, "complete", result_at=one.result_at or self.act.at)
+            self.tell("completed_told", done.sender, handoff=done, soft=True)
         self.note("case.lead", before, handoff.holder)
 
     def to_body(self, why: str) -> Self:

@@ -98,12 +98,12 @@ def _facts(case: Case) -> Iterator[Want]:
 
 def _handoff(handoff: Handoff, case: Case, at: datetime) -> Iterator[Want]:
     paused = handoff.state in ("info_requested", "conditional")
-    left = handoff.left if handoff.state == "info_requested" else None
+    left = handoff.left if paused else None
     if handoff.state == "offered" or (paused and left != "considering"):
-        yield Want("react", "coordinator" if handoff.last_candidate else "receiver", handoff.id, paused=paused)
+        yield Want("react", _answering(handoff, case), handoff.id, paused=paused)
     if handoff.state == "considering" or (paused and left == "considering"):
         policy = "decide_weekly" if handoff.weekly else "decide"
-        yield Want("decide", "receiver", handoff.id, policy, due=handoff.until, paused=paused)
+        yield Want("decide", _answering(handoff, case), handoff.id, policy, due=handoff.until, paused=paused)
     match handoff.state:
         case "info_requested":
             yield Want("answer_question", "sender", handoff.id)
@@ -111,7 +111,8 @@ def _handoff(handoff: Handoff, case: Case, at: datetime) -> Iterator[Want]:
             yield Want("condition", "sender", handoff.id)
         case "waitlisted":
             yield Want("waitlist", "receiver", handoff.id, due=handoff.until)
-        case "on_hold":
+        case "on_hold" if case.stage != "suspended" or handoff.reason != "suspended":
+            # What rests because the case does is asked about by the case's own re-check.
             yield Want("on_hold", "holder", handoff.id, due=handoff.until)
         case "accepted" if not handoff.held_by_head:
             policy = "first_contact_again" if handoff.attempts else "first_contact"
@@ -126,6 +127,13 @@ def _handoff(handoff: Handoff, case: Case, at: datetime) -> Iterator[Want]:
         yield Want("head_holds", "head", handoff.id)
     if handoff.withdraw_asked and handoff.held:
         yield Want("withdrawal", "coordinator", handoff.id)
+
+
+def _answering(handoff: Handoff, case: Case) -> str:
+    """The asked side; the last candidate never expires: after the last rung the coordinator owns the wait."""
+    wait = case.wait("react", handoff.id) or case.wait("decide", handoff.id)
+    climbed = wait is not None and wait.rung >= len(wait.policy.steps(wait.urgency))
+    return "coordinator" if handoff.last_candidate and climbed else "receiver"
 
 
 def hours_for(want_owner: str, handoff: Handoff | None, case: Case, town: Town, at: datetime) -> Hours:
@@ -147,9 +155,7 @@ def open_wait(outcome: "Outcome", want: Want) -> Wait:
     handoff = case.handoff(want.handoff) if want.handoff else None
     policy = act.town.policies[want.policy or want.kind]
     if want.span:
-        policy = replace(policy, normal=want.span)
-        if case.urgency is not Urgency.NORMAL:
-            policy = replace(policy, normal=_shorter(want.span, policy.high))
+        policy = replace(policy, normal=want.span, high=_shorter(want.span, policy.high))
     hours = hours_for(want.owner, handoff, case, act.town, act.at)
     named = outcome.due.get((want.kind, want.handoff)) or want.due
     due = named if named and named > act.at else policy.due(act.at, hours, case.urgency)
@@ -157,6 +163,8 @@ def open_wait(outcome: "Outcome", want: Want) -> Wait:
         id=act.fresh(), kind=want.kind, owner=want.owner, opened_at=act.at, due_at=due, policy=policy,
         handoff=want.handoff, urgency=case.urgency, subject=want.subject,
     )  # fmt: skip
+    if want.paused:
+        return replace(wait, paused_left=hours.open_minutes(act.at, due))
     return replace(wait, next_at=_next(wait, hours))
 
 
@@ -221,7 +229,7 @@ def _as_wanted(wait: Wait, want: Want, outcome: "Outcome") -> Wait:
     if want.paused and wait.paused_left is None:
         return replace(wait, paused_left=hours.open_minutes(act.at, wait.due_at), next_at=None)
     if not want.paused and wait.paused_left is not None:
-        return _resumed(wait, hours, act.at)
+        return resumed(wait, hours, act.at)
     if named and named != wait.due_at:
         return _restart(wait, named, hours, outcome)
     moved = act.by is not None and bool(outcome.entries)
@@ -240,7 +248,7 @@ def _restart(wait: Wait, due: datetime, hours: Hours, outcome: "Outcome") -> Wai
     return replace(wait, next_at=_next(wait, hours))
 
 
-def _resumed(wait: Wait, hours: Hours, at: datetime) -> Wait:
+def resumed(wait: Wait, hours: Hours, at: datetime) -> Wait:
     """Go on with what was left, at least one business day (HIGH: two open hours)."""
     least = "1bd" if wait.urgency is Urgency.NORMAL else "2bh"
     emergency = wait.urgency is Urgency.EMERGENCY
@@ -268,8 +276,15 @@ def rearm(outcome: "Outcome", before: Urgency) -> None:
         hours = hours_for(wait.owner, handoff, case, act.town, act.at)
         sooner = wait.policy.due(act.at, hours, case.urgency)
         fresh = replace(wait, urgency=case.urgency)
-        if wait.paused_left is None and sooner < wait.due_at:
+        if wait.paused_left is not None:
+            fresh = replace(fresh, paused_left=min(wait.paused_left, hours.open_minutes(act.at, sooner)))
+        elif sooner < wait.due_at:
             fresh = _restart(fresh, sooner, hours, outcome)
+        elif wait.policy.steps(wait.urgency) != wait.policy.steps(case.urgency):
+            # Late already, and another ladder from now on: it begins at once.
+            fresh = _restart(fresh, max(wait.due_at, act.at), hours, outcome)
+        elif wait.next_at is not None and (following := _next(fresh, hours)) is not None:
+            fresh = replace(fresh, next_at=min(wait.next_at, max(following, act.at)))
         waits.append(fresh)
     outcome.become(waits=tuple(waits))
 

@@ -20,6 +20,7 @@ def ring(case: Case, wait: Wait, act: Act) -> Outcome:
     rungs = _due_rungs(case, wait, handoff, act)
     for rung in rungs:
         wait = _ring_one(out, wait, handoff, rung)
+    _newest_alone(out)
     out.note(
         "wait.rung", wait=wait.kind, rung=wait.rung, act=rungs[-1].act if rungs else "",
         handoff=handoff.no if handoff else None, due=wait.due_at.isoformat(),
@@ -41,6 +42,19 @@ def _nothing_to_say(case: Case, wait: Wait, handoff: Handoff | None) -> bool:
         asking = case.wait("checkin", handoff.id)
         return bool(asking and asking.rung > 0 and wait.rung == 0)
     return False
+
+
+def _newest_alone(out: Outcome) -> None:
+    """After downtime several rungs ring at once: each reader hears the newest alone."""
+    heard: set[Reader] = set()
+    kept = []
+    for notice in reversed(out.notices):
+        to = tuple(r for r in notice.to if notice.kind != "ring" or r not in heard)
+        if notice.kind in ("ring", "expired", "expired_receiver"):
+            heard |= set(notice.to)
+        if to:
+            kept.append(replace(notice, to=to))
+    out.notices = kept[::-1]
 
 
 def _due_rungs(case: Case, wait: Wait, handoff: Handoff | None, act: Act) -> list[Rung]:
@@ -76,7 +90,8 @@ def _readers(
     if not (handoff and handoff.asked and "receiver" in rung.to):
         return people
     stand_in = act.town.deputy(handoff.to_staff, act.at) if handoff.to_staff and "deputy" in rung.to else None
-    return (reader_of(handoff), *((stand_in,) if stand_in else ()))
+    on_duty = act.town.present(roster(act.town, act.at)[:1], act.at) if rung.act == "roster" else ()
+    return (reader_of(handoff), *((stand_in,) if stand_in else ()), *on_duty)
 
 
 def _people(case: Case, wait: Wait, handoff: Handoff | None, rung: Rung, act: Act) -> tuple[str, ...]:

@@ -90,7 +90,7 @@ def reach(
         case "approver":
             return approvers(case, town)[:1]
         case "next_approver":
-            return approvers(case, town)[1:]
+            return approvers(case, town)[1:2]
         case "team":
             return team(case, town)
         case "roster":

@@ -12,6 +12,7 @@ from bot.words import at_local, find_day
 from storage import cases, people, waits
 from workflow import call, facts
 from workflow import refusals as no
+from workflow.case import Wait
 from workflow.ladder import Urgency
 from workflow.outcome import Notice, Outcome, Reader
 from workflow.people import Absence, Role, Staff
@@ -48,8 +49,8 @@ def danger_message(ask: Ask, wait: int | None) -> Message:
     text = voice.say("danger.numbers", label=first[0], number=first[1])
     choices = (
         (
-            Choice(voice.say("button.reached"), "電話した", "primary"),
-            Choice(voice.say("button.not_reached"), "電話出ない"),
+            Choice(voice.say("button.reached"), f"電話した {wait}", "primary"),
+            Choice(voice.say("button.not_reached"), f"電話出ない {wait}"),
         )
         if wait
         else ()
@@ -60,35 +61,43 @@ def danger_message(ask: Ask, wait: int | None) -> Message:
 @command("電話した", "everyone", also="電話した・つながった 電話しました reached", listed=False)
 def reached(ask: Ask) -> Reply:
     """A human has reached somebody: the roster falls silent."""
-    found = waits.loose(ask.tx)
+    return answer_call(ask, "did.reached", "danger")
+
+
+def answer_call(ask: Ask, key: str, *kinds: str) -> Reply:
+    """End the one call that is meant; everybody who was told of it hears so."""
+    wait = _call_meant(ask, *kinds)
+    waits.change(ask.tx, wait, replace(wait, closed_at=ask.now, why="reached", next_at=None), ask.now)
+    told = dict.fromkeys(p for p in (*wait.told, wait.subject) if p != ask.speaker.code and p in ask.town.staff)
+    readers = tuple(Reader("staff", p) for p in told)
+    notice = Notice("reached", readers, data={"person": ask.speaker.code}, urgent=wait.kind == "danger")
+    return ask.told(key, notices=(notice,) if readers else ())
+
+
+def _call_meant(ask: Ask, *kinds: str) -> Wait:
+    """The open call whose card was pressed or whose number was said; else the speaker's only one. One press ends one call."""
+    found = [w for w in waits.loose(ask.tx) if w.kind in kinds]
+    meant = ask.call or next((int(t) for t in ask.tokens if t.isdigit()), None)
+    if meant is not None:
+        found = [w for w in found if w.id == meant]
+    found = [w for w in found if ask.speaker.code in (*w.told, w.subject)] or found
     if not found:
         raise no.NothingToAnswer()
-    for wait in found:
-        waits.change(ask.tx, wait, replace(wait, closed_at=ask.now, why="reached", next_at=None), ask.now)
-    readers = tuple(
-        Reader("staff", p)
-        for p in dict.fromkeys(p for w in found for p in (*w.told, w.subject))
-        if p != ask.speaker.code and p in ask.town.staff
-    )
-    return ask.told(
-        "did.reached", notices=(Notice("reached", readers, data={"person": ask.speaker.code}, urgent=True),)
-    )
+    if len(found) > 1:
+        word = ask.words.rest.split(" ")[0]
+        choices = tuple((ask.voice.person(w.subject or "-"), f"{word} {w.id}") for w in found)
+        raise no.WhichPerson(text=word, choices=choices)
+    return found[0]
 
 
 @command("電話出ない", "everyone", also="電話した・出ない 出ない not_reached", listed=False)
 def not_reached(ask: Ask) -> Reply:
     """Nobody answered: the next row of the roster at once."""
-    found = waits.loose(ask.tx)
-    if not found:
-        raise no.NothingToAnswer()
-    notices, calls = [], []
-    for wait in found:
-        rung, readers = call.ring_call(wait, ask.act())
-        calls.append(rung)
-        to = tuple(Reader("staff", p) for p in readers)
-        notices.append(Notice("danger", to, wait=wait.id, data={"person": wait.subject}, urgent=True, must=True))
-    reply = Reply(danger_message(ask, found[0].id), notices=tuple(notices), calls=tuple(calls))
-    return reply
+    wait = _call_meant(ask, "danger")
+    rung, readers = call.ring_call(wait, ask.act())
+    to = tuple(Reader("staff", p) for p in readers if p != ask.speaker.code)
+    notice = Notice("danger", to, wait=wait.id, data={"person": wait.subject}, urgent=True, must=True)
+    return Reply(danger_message(ask, wait.id), notices=(notice,) if to else (), calls=(rung,))
 
 
 @command("相談 番号", "everyone", also="そうだん 相談したい 調整役に相談する talk")

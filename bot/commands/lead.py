@@ -1,7 +1,8 @@
 """Words about the facts beside the stage: 受付, consent, basis, screening, issues, urgency, intervals. Most are said inside only."""
 
-from bot.ask import Ask
+from bot.ask import Ask, Reply
 from bot.commands.book import command
+from bot.commands.everyone import answer_call
 from bot.intake import new_case
 from bot.words import find_span
 from workflow import checkin, facts, stage
@@ -213,9 +214,14 @@ def reviewed(ask: Ask) -> Outcome:
 
 
 @command("話しました 番号", "team", also="話した 話しました。 はなしました 対応済 対応済み talked")
-def talked(ask: Ask) -> Outcome:
+def talked(ask: Ask) -> Outcome | Reply:
     """A request (相談, 電話, 気がかり, 安否確認) has been answered by a human."""
-    case = ask.only_case(lambda c: bool(c.requests))
+    if ask.call is not None:
+        return answer_call(ask, "did.talked", "talk", "phone")
+    try:
+        case = ask.only_case(lambda c: bool(c.requests))
+    except no.NothingToAnswer:
+        return answer_call(ask, "did.talked", "talk", "phone")
     return facts.talked(case, ask.act())
 
 

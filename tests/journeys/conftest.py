@@ -28,7 +28,9 @@ async def lite(lite: Town, caplog: pytest.LogCaptureFixture) -> AsyncIterator[To
 
 async def whole(town: Town, caplog: pytest.LogCaptureFixture) -> None:
     """Fail on whatever a journey has left broken. A journey that wants an ERROR clears `caplog` behind it."""
-    errors = [r.getMessage() for phase in ("setup", "call") for r in caplog.get_records(phase) if r.levelno >= logging.ERROR]
+    errors = [
+        r.getMessage() for phase in ("setup", "call") for r in caplog.get_records(phase) if r.levelno >= logging.ERROR
+    ]
     assert not errors, errors
     assert not await town.app.store.read(lambda tx: found_broken(tx, town))
 
@@ -47,12 +49,22 @@ def found_broken(tx: Tx, town: Town) -> list[str]:
                 found.append(f"{number}: {wait.kind} ends at nobody (I4)")
             if wait.paused_left is None and wait.next_at is None:
                 found.append(f"{number}: {wait.kind} will not ring (I4)")
-        found += [f"{number}: {h.no} ended without a result for its sender (I23)" for h in case.handoffs if h.ended and not h.ended_at]
+        found += [
+            f"{number}: {h.no} ended without a result for its sender (I23)"
+            for h in case.handoffs
+            if h.ended and not h.ended_at
+        ]
     for person in place.staff.values():
         voice = voice_for(place, person.language or place.language)
         reading = Reading(tx, place, person, now, voice)
         rows = letters.for_person(tx, person.code, person.agencies, 0, 500, surface="web")
         shown = [(row.kind, reading.card(row)) for row in rows]
-        found += [f"{person.code} cannot read {kind}" for kind, card in shown if not card.text or card.text == voice.say("card.unknown")]
-        found += [f"{person.code}: a place stayed open in {kind}: {card.text}" for kind, card in shown if "{" in card.text]
+        found += [
+            f"{person.code} cannot read {kind}"
+            for kind, card in shown
+            if not card.text or card.text == voice.say("card.unknown")
+        ]
+        found += [
+            f"{person.code}: a place stayed open in {kind}: {card.text}" for kind, card in shown if "{" in card.text
+        ]
     return found

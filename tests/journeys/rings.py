@@ -34,6 +34,10 @@ async def rings(town: Town, kind: str) -> list[Ring]:
 async def due(town: Town, number: str, kind: str, duty: str | None = None) -> str:
     """When the open wait of this kind is due, in local time."""
     case = await town.case(number)
-    waits = [w for w in case.waits if w.kind == kind and (duty is None or (w.handoff and case.handoff(w.handoff).duty == duty))]  # type: ignore[union-attr]
+    waits = [
+        w
+        for w in case.waits
+        if w.kind == kind and (duty is None or (w.handoff and case.handoff(w.handoff).duty == duty))
+    ]  # type: ignore[union-attr]
     assert waits, f"no {kind} among {[w.kind for w in case.waits]}"
     return moment(waits[0].due_at)

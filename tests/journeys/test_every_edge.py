@@ -150,7 +150,14 @@ def enter(graph: Graph, event: str, begins: dict[str, Walk], sources: str, dest:
 # -- the case
 
 walk("case", None, "open", "intake")(intake)
-enter("case", "untangle", {**BEGIN, "intake": Town.consented}, "intake role_division support watching", "untangling", ("suzuki", "移す {n} ほぐし"))
+enter(
+    "case",
+    "untangle",
+    {**BEGIN, "intake": Town.consented},
+    "intake role_division support watching",
+    "untangling",
+    ("suzuki", "移す {n} ほぐし"),
+)
 walk("case", "untangling", "reintake", "intake")(then(untangling, ("suzuki", "移す {n} 受付 別世帯")))
 
 
@@ -161,10 +168,20 @@ async def _taken_in_again(town: Town) -> str:
     return number
 
 
-enter("case", "divide", BEGIN, "untangling support", "role_division", ("suzuki", "会議なし {n}"), ("suzuki", "移す {n} 役割分担"))
+enter(
+    "case",
+    "divide",
+    BEGIN,
+    "untangling support",
+    "role_division",
+    ("suzuki", "会議なし {n}"),
+    ("suzuki", "移す {n} 役割分担"),
+)
 walk("case", "role_division", "support", "support")(supported)
 walk("case", "watching", "support", "support")(then(watching, ("suzuki", "移す {n} 支援")))
-walk("case", "intake", "support", "support")(then(active, ("suzuki", "困りごと {n} 介護 資源なし"), ("suzuki", "移す {n} 支援")))
+walk("case", "intake", "support", "support")(
+    then(active, ("suzuki", "困りごと {n} 介護 資源なし"), ("suzuki", "移す {n} 支援"))
+)
 walk("case", "support", "watch", "watching")(watching)
 for _stage in BEGIN:
     walk("case", _stage, "suspend", "suspended")(lambda town, s=_stage: suspended(town, s))
@@ -208,7 +225,9 @@ for _state in ("offered", "considering"):
     )
 enter("handoff", "waitlist", STATES, "offered considering", "waitlisted", ("ishii", "空き待ち {n} 10日後"))
 enter("handoff", "place_free", STATES, "waitlisted", "offered", ("ishii", "空きました {n}"))
-enter("handoff", "accept_if", STATES, "offered considering waitlisted", "conditional", ("ishii", "条件引受 {n} 同行あり"))
+enter(
+    "handoff", "accept_if", STATES, "offered considering waitlisted", "conditional", ("ishii", "条件引受 {n} 同行あり")
+)
 enter("handoff", "agree", STATES, "conditional", "accepted", ("suzuki", "条件了承 {n}"))
 enter("handoff", "without", STATES, "conditional", "offered", ("suzuki", "条件なしで {n}"))
 enter("handoff", "accept", STATES, "offered considering info_requested waitlisted", "accepted", ("ishii", "引受 {n}"))
@@ -222,7 +241,9 @@ enter("handoff", "mistake", STATES, _HELD, "mistake", ("takahashi", "誤登録 {
 enter("handoff", "connect", STATES, "accepted", "active", ("ishii", "つながった {n}"))
 enter("handoff", "hold", STATES, "accepted active", "on_hold", ("ishii", "一時休み {n} 2週間後"))
 for _state in ("accepted", "active"):
-    walk("handoff", "on_hold", "resume", _state)(then(STATES[_state], ("ishii", "一時休み {n} 2週間後"), ("ishii", "再開 {n}")))
+    walk("handoff", "on_hold", "resume", _state)(
+        then(STATES[_state], ("ishii", "一時休み {n} 2週間後"), ("ishii", "再開 {n}"))
+    )
 enter("handoff", "complete", STATES, "active on_hold", "completed", ("ishii", "役割終了 {n}"))
 enter("handoff", "fail", STATES, _HELD, "failed", ("ishii", "つながらず {n}"))
 enter("handoff", "release", STATES, _HELD, "released", ("ishii", "戻す {n}"))
@@ -250,12 +271,18 @@ walk("issue", "gap", "hold", "held")(then(offered, ("suzuki", "困りごと {n} 
 walk("issue", "held", "drop", "open")(then(active, ("ishii", "戻す {n}")))
 walk("issue", "open", "mark_gap", "gap")(then(OPEN, ("suzuki", "困りごと {n} 介護 資源なし")))
 walk("issue", "open", "not_wanted", "not_wanted")(then(OPEN, ("suzuki", "困りごと {n} 介護 望まない")))
-walk("issue", "gap", "not_wanted", "not_wanted")(then(OPEN, ("suzuki", "困りごと {n} 介護 資源なし"), ("suzuki", "困りごと {n} 介護 望まない")))
+walk("issue", "gap", "not_wanted", "not_wanted")(
+    then(OPEN, ("suzuki", "困りごと {n} 介護 資源なし"), ("suzuki", "困りごと {n} 介護 望まない"))
+)
 walk("issue", "open", "settle", "settled")(then(OPEN, ("suzuki", "困りごと {n} 介護 解決")))
 walk("issue", "held", "settle", "settled")(then(active, ("suzuki", "困りごと {n} 困窮 解決")))
-walk("issue", "gap", "settle", "settled")(then(OPEN, ("suzuki", "困りごと {n} 介護 資源なし"), ("suzuki", "困りごと {n} 介護 解決")))
+walk("issue", "gap", "settle", "settled")(
+    then(OPEN, ("suzuki", "困りごと {n} 介護 資源なし"), ("suzuki", "困りごと {n} 介護 解決"))
+)
 for _status, _said in (("gap", "資源なし"), ("not_wanted", "望まない"), ("settled", "解決")):
-    walk("issue", _status, "raise", "open")(then(OPEN, ("suzuki", f"困りごと {{n}} 介護 {_said}"), ("suzuki", "困りごと {n} 介護 もう一度")))
+    walk("issue", _status, "raise", "open")(
+        then(OPEN, ("suzuki", f"困りごと {{n}} 介護 {_said}"), ("suzuki", "困りごと {n} 介護 もう一度"))
+    )
 
 
 def test_the_table_holds_every_edge_of_the_graphs() -> None:

@@ -4,17 +4,20 @@ The checks name the invariants (I1 …) of the design: they read rows and values
 """
 
 import asyncio
+import itertools
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from sqlalchemy import select
 
 from adapters.base import Address, Caps, Delivery, Gone, Inbound, Parcel, Said, Sender, Sent, Unknown
+from bot import intake
 from bot.audit import breaches
 from bot.commands import BOOK
 from bot.receive import Answered
@@ -94,6 +97,7 @@ class Life:
         self.toy = Toy()
         self.errors = Errors()
         logging.getLogger().addHandler(self.errors)
+        self.digits, intake.digits = intake.digits, itertools.count(100_000, 7_919).__next__  # the same life, the same numbers
         self.said: list[str] = []
         self.numbers: list[str] = []
         self.before = Before()
@@ -116,6 +120,7 @@ class Life:
         try:
             self.run(self.town.close())
         finally:
+            intake.digits = self.digits
             logging.getLogger().removeHandler(self.errors)
             self.runner.close()
 
@@ -184,13 +189,39 @@ class Life:
         found: Case = self.run(self.town.case(number))
         return found
 
-    def sensible(self, number: str, pick: Callable[[Any], Any]) -> tuple[str, str]:
-        """(who, words) that may well be right for a case as it stands."""
-        case = self.case(number)
-        return pick(list(self._could(case, pick)))  # type: ignore[no-any-return]
+    def sensible(self, number: str, chance: Random) -> tuple[str, str]:
+        """(who, words) that may well be right for a case as it stands: answers first, then what the lead may begin."""
+        case, pick = self.case(number), chance.choice
+        answers = [one for h in case.handoffs for one in self._about(case, h, self.town.now, pick)] + list(self._waited_for(case, pick))
+        begun = list(self._could(case, pick))
+        return chance.choice(answers if answers and (chance.random() < 0.6 or not case.open) else begun)
+
+    def prepare(self, number: str, chance: Random) -> None:
+        """Take a case some way along its path."""
+        lead = self.case(number).lead
+        assert lead
+        steps = [f"見立て {number} 続ける", f"同意 {number} あり", f"依頼 {number} 就労相談 つばさ", f"引受 {number}", f"依頼 {number} 見守り 民生委員北部"]
+        steps += [f"困りごと {number} {c} 資源なし" for c in CONCERNS] + [f"移す {number} ほぐし", f"会議なし {number}"]
+        steps += [f"移す {number} 役割分担", f"移す {number} 支援", f"間隔 {number} 1か月", f"サイン {number} 目印", f"移す {number} 見守り"]
+        for words in steps[: chance.randrange(len(steps) + 4)]:
+            self.say("kimura" if words.startswith("引受") else lead, words)
+
+    def _waited_for(self, case: Case, pick: Callable[[Any], Any]) -> Iterator[tuple[str, str]]:
+        n, town = case.number, self.place
+        lead = case.lead or "takahashi"
+        if case.proposal:
+            for who in (*approvers(case, town)[:3], lead):
+                yield who, f"承認 {n}"
+            yield lead, pick((f"提案取下げ {n}", f"気がかり {n}"))
+        if case.stage == "suspended":
+            yield lead, f"再開 {n}"
+        for request in case.requests[:2]:
+            yield ("ogawa", f"招集 {n}") if request.kind == "conference" else (lead, f"話しました {n}")
+        if case.decision == "pending":
+            yield "watanabe", f"決定 {n}"
 
     def _could(self, case: Case, pick: Callable[[Any], Any]) -> Iterator[tuple[str, str]]:
-        n, town, at = case.number, self.place, self.town.now
+        n = case.number
         lead = case.lead or "takahashi"
         if not case.open:
             yield lead, f"再相談 {n}"
@@ -216,20 +247,6 @@ class Life:
             yield from ((lead, f"中断 {n} 1か月後"), ("takahashi", f"仮担当 {n}"), ("takahashi", f"区切り {n}"), (lead, f"虐待 {n}"))
         if rare == 1:
             yield from ((lead, f"終結 {n} {pick(('目標達成', '転出', '情報提供のみ', '連絡不通', '誤登録'))}"), (lead, f"逝去 {n}"))
-        if case.proposal:
-            for who in approvers(case, town)[:3]:
-                yield who, f"承認 {n}"
-            yield lead, f"提案取下げ {n}"
-        if case.stage == "suspended":
-            yield lead, f"再開 {n}"
-        for request in case.requests[:2]:
-            yield ("ogawa", f"招集 {n}") if request.kind == "conference" else (lead, f"話しました {n}")
-        if case.decision == "pending":
-            yield "watanabe", f"決定 {n}"
-        for handoff in case.handoffs:
-            for one in self._about(case, handoff, at, pick):
-                yield one
-                yield one  # answers are likelier than news
 
     def _about(self, case: Case, h: Handoff, at: datetime, pick: Callable[[Any], Any]) -> Iterator[tuple[str, str]]:
         said = f"{case.number}#{h.no}"
@@ -237,6 +254,7 @@ class Life:
         if h.asked:
             asked = pick(receivers(h, self.place, at) or ("mori",))
             yield asked, f"引受 {said}"
+            yield asked, pick((f"条件引受 {said} 日程相談", f"検討 {said}", f"質問 {said} 緊急度の理由", f"空き待ち {said} 2週間後"))
             yield asked, pick((f"検討 {said}", f"質問 {said} 緊急度の理由", f"辞退 {said} 定員", f"空き待ち {said} 2週間後", f"条件引受 {said} 日程相談",
                                f"質問 {said} その他 {SECRET}", f"辞退 {said} 情報不足", f"空きました {said}"))  # fmt: skip
             yield sender, pick((f"回答 {said} {SECRET}", f"条件了承 {said}", f"条件なしで {said}", f"取下げ {said}", f"誤登録 {said}"))
@@ -412,7 +430,7 @@ def every_wait_ends_at_a_human(life: Life, was: Case | None, case: Case, _lines:
         last = wait.policy.steps(wait.urgency)[-1]
         humans = [p for r in last.to for p in reach(r, case, town, now, handoff=handoff, owner=wait.owner)]
         assert humans and all(p in town.staff for p in humans), f"I4: {case.number}: {wait.kind} ends at nobody: {last.to}"
-        if wait.handoff:
+        if wait.handoff and wait.kind not in ("talk", "safety", "queue"):  # what a human was asked to look at stays asked
             assert handoff is not None and not handoff.ended, f"{case.number}: {wait.kind} waits for what has ended"
 
 
