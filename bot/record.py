@@ -37,7 +37,7 @@ def record(tx: Tx, out: Outcome, *, inbox: int | None = None, answer: Callable[[
         marks.release(tx, out.case.id)
     _hold_back(tx, out)
     cause = out.entries[0].kind if out.entries else ""
-    rows = [row for notice in out.notices for row in _rows(tx, notice, act, out.case.id, out.case.version, inbox, cause)]
+    rows = _letters(tx, out.notices, act, out.case.id, out.case.version, inbox, cause)
     letters.write(tx, [*rows, answer()] if answer else rows)
     return out
 
@@ -54,12 +54,23 @@ def _hold_back(tx: Tx, out: Outcome) -> None:
 
 def send(tx: Tx, notices: Iterable[Notice], act: Act, *, inbox: int | None = None, cause: str = "") -> None:
     """Write the letters of notices that are about no case: one a reader inside, one more for each platform outside."""
-    letters.write(tx, [row for notice in notices for row in _rows(tx, notice, act, None, None, inbox, cause)])
+    letters.write(tx, _letters(tx, notices, act, None, None, inbox, cause))
+
+
+def _letters(
+    tx: Tx, notices: Iterable[Notice], act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str
+) -> list[LetterRow]:
+    """The letters of one transaction, each aware of those before it."""
+    rows: list[LetterRow] = []
+    for notice in notices:
+        rows += _rows(tx, notice, act, case_id, version, inbox, cause, tuple(rows))
+    return rows
 
 
 def _rows(
-    tx: Tx, notice: Notice, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str
-) -> Iterable[LetterRow]:
+    tx: Tx, notice: Notice, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str,
+    beside: tuple[LetterRow, ...],
+) -> Iterable[LetterRow]:  # fmt: skip
     pushed: set[str] = set()
     for reader in notice.to:
         inside = _letter(notice, reader, act, case_id, version, inbox, cause)
@@ -67,7 +78,7 @@ def _rows(
         for push in _pushes(reader, act):
             if push[0] not in pushed:  # by name and as one of a room: told once
                 pushed.add(push[0])
-                yield _outside(tx, inside, notice, push, act)
+                yield _outside(tx, inside, notice, push, act, beside)
 
 
 def _letter(
@@ -97,10 +108,14 @@ def _pushes(reader: Reader, act: Act) -> Iterable[tuple[str, str, str]]:
             yield (person, *abroad[0])
 
 
-def _outside(tx: Tx, inside: LetterRow, notice: Notice, push: tuple[str, str, str], act: Act) -> LetterRow:
+def _outside(
+    tx: Tx, inside: LetterRow, notice: Notice, push: tuple[str, str, str], act: Act, beside: tuple[LetterRow, ...]
+) -> LetterRow:
+    """One person's push; the budget counts what was sent, what is on its way, and what this very transaction writes."""
     person, platform, account = push
     earliest = act.at + UNDO_SILENCE if notice.command and not notice.urgent else act.at
     before = [Pushed(*row) for row in letters.push_times(tx, person, act.at - timedelta(days=7))]
+    before += [Pushed(r.not_before, r.case_id, r.urgent) for r in beside if r.to_staff == person and r.surface not in INSIDE]
     at = leaves_at(earliest, _wanted(notice, person, act.town), before, inside.case_id, act.town)
     return replace(
         inside, id=act.fresh(), to_staff=person, to_room=None, surface=platform, address=account, token=new_token(), not_before=at,

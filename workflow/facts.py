@@ -231,10 +231,10 @@ def set_urgency(case: Case, urgency: Urgency, act: Act, *, code: str = "") -> Ou
     out.note("case.urgency", before.value, urgency.value, code=code)
     rearm(out, before)
     if urgency.rank > before.rank:
-        candidates = [reader_of(h) for h in case.asked]
-        out.tell("urgency_raised", *team(case, act.town), *candidates, urgency=urgency.value)
-        if urgency is Urgency.EMERGENCY:
-            out.tell("urgency_raised", *codes(act.town.coordinators), must=True, urgency=urgency.value)
+        first = codes(act.town.coordinators) if urgency is Urgency.EMERGENCY else ()
+        out.tell("urgency_raised", *first, must=True, urgency=urgency.value)
+        others = [p for p in team(case, act.town) if p not in first]
+        out.tell("urgency_raised", *others, *(reader_of(h) for h in case.asked), urgency=urgency.value)
     else:
         out.tell("urgency_lowered", *team(case, act.town), soft=True, urgency=urgency.value)
     return out.done()

@@ -187,7 +187,7 @@ def _suspend(case: Case, proposal: Proposal, act: Act) -> Outcome:
         reader = reader_of(handoff)
         out.move(handoff, "withdraw", data={"why": "suspended"})
         out.answer_need(handoff, "withdrawn")
-        out.tell("withdrawn", reader, handoff=handoff)
+        out.tell("withdrawn", reader, handoff.sender, handoff=handoff)
     for handoff in [h for h in out.case.held if h.state != "on_hold"]:
         out.move(handoff, "hold", until=proposal.recheck, reason="suspended", data={"why": "suspended"})
     out.tell(
@@ -244,7 +244,7 @@ def _close_at_once(case: Case, reason: str, act: Act) -> Outcome:
     for handoff in case.asked:
         reader = reader_of(handoff)
         out.move(handoff, "withdraw", data={"why": "closed"})
-        out.tell("withdrawn", reader, handoff=handoff)
+        out.tell("withdrawn", reader, handoff.sender, handoff=handoff)
     out.move_case("close_at_once", reason=reason)
     out.become(closing_reason=reason, closed_at=act.at, proposal=None, requests=())
     _still(out)
@@ -253,12 +253,13 @@ def _close_at_once(case: Case, reason: str, act: Act) -> Outcome:
 
 def _close(case: Case, proposal: Proposal, act: Act) -> Outcome:
     out = Outcome(case, act)
-    readers = team(case, act.town)
+    # Whoever sent what ends with the case hears of it too (I23).
+    readers = dict.fromkeys((*team(case, act.town), *(h.sender for h in case.held)))
     for handoff in case.asked:
         reader = reader_of(handoff)
         out.move(handoff, "withdraw", data={"why": "closed"})
         if not case.deceased:
-            out.tell("withdrawn", reader, handoff=handoff)
+            out.tell("withdrawn", reader, handoff.sender, handoff=handoff)
     out.move_case("close", reason=proposal.reason)
     out.become(closing_reason=proposal.reason, closed_at=act.at, requests=())
     for handoff in out.case.held:

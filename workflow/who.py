@@ -148,7 +148,8 @@ def _stands_in(me: str, absent: str | None, town: Town, at: datetime) -> bool:
 
 def knows(speaker: Staff, case: Case, town: Town, at: datetime) -> bool:
     """Say whether this person may open the case: they lead, hold, sent, are asked, or it is their post's duty."""
-    if speaker.has(Role.COORDINATOR, Role.OFFICIAL):
+    # The head of the coordinating body stands in the ladders of every case, and among its approvers.
+    if speaker.has(Role.COORDINATOR, Role.OFFICIAL) or speaker.heads(town.body.code):
         return True
     if speaker.code in team(case, town) or speaker.code == case.opened_by:
         return True

@@ -1,11 +1,12 @@
 """Words that everyone has: danger, talk, the day's questions, lists, help, absence."""
 
+import re
 from dataclasses import replace
 from datetime import timedelta
 
 from adapters.base import Choice, Message
 from bot import sign
-from bot.ask import Ask, Reply
+from bot.ask import DATED, Ask, Reply
 from bot.commands.book import BOOK, command, shelves
 from bot.commands.lists import MOST_ROWS, open_questions, wait_rows
 from bot.words import at_local, find_day
@@ -263,8 +264,11 @@ def load(ask: Ask) -> Reply:
 @command("不在 誰 から まで 代理", "everyone", also="ふざい absent away")
 def absence(ask: Ask) -> Reply:
     """Away from a day to a day; the deputy answers meanwhile. Others' absence: head or coordinator."""
-    tokens = [t for t in ask.tokens]
-    days = [(t, d) for t in tokens if (d := find_day(t.replace("から", "").replace("まで", ""), ask.today))]
+    # Not ask.tokens: they part 6/12 at its stroke.
+    tokens = [t for t in re.split(r"[\s,、・～~]+|から|まで", ask.rest) if t]
+    if impossible := next((t for t in tokens if DATED.search(t) and find_day(t, ask.today) is None), None):
+        raise no.NoSuchDay(text=impossible)
+    days = [(t, d) for t in tokens if (d := find_day(t, ask.today))]
     named = [t for t in tokens if t not in {t for t, _ in days}]
     people_ = [p for t in named if (p := _person_or_none(ask, t))]
     who = ask.speaker

@@ -1,0 +1,308 @@
+"""What every page shares: who asks, in which language, the words of the frame, and the answer in words when something is wrong."""
+
+import hashlib
+import secrets
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache, cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlsplit
+
+from jinja2 import Environment, FileSystemLoader
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from bot import sign
+from bot.app import App
+from bot.clock import real
+from bot.voice import Voice, voice_for
+from storage import people
+from storage.people import Session
+from storage.store import Tx
+from workflow.people import Role, Staff, Town
+
+T = TypeVar("T")
+View = dict[str, Any]
+
+COOKIE: Final = "tsunagi"
+STATIC: Final = Path(__file__).parent.parent / "static"
+TEMPLATES: Final = Path(__file__).parent / "templates"
+#: A session in use lives on; it is written down no oftener than this many seconds.
+TOUCHED_EVERY: Final = 600
+
+
+class NotForYou(Exception):
+    """This page is not this person's."""
+
+
+class NotFound(Exception):
+    """There is nothing here for this person."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One request: the town, its moment, and who asks (nobody at the door)."""
+
+    app: App
+    request: Request
+    town: Town
+    now: datetime
+    me: Staff | None
+    demo: bool
+    left: int = 0  #: seconds until this session ends
+
+    @cached_property
+    def voice(self) -> Voice:
+        asked = self.request.query_params.get("lang") or self.request.cookies.get("lang") or ""
+        known = asked if asked in ("ja", "en") else ""
+        return voice_for(self.town, known or (self.me.language if self.me else "") or self.town.language)
+
+    @property
+    def reader(self) -> Staff:
+        assert self.me is not None  # `page` lets nobody in without a session
+        return self.me
+
+    @property
+    def query(self) -> Callable[[str], str]:
+        """A part of the address, without what no address means (NUL and its like)."""
+        return lambda name: "".join(c for c in self.request.query_params.get(name, "") if c.isprintable())[:200]
+
+    @property
+    def live(self) -> bool:
+        """Say whether this is an open page renewing itself, not somebody opening it."""
+        return self.request.headers.get("x-live") == "1"
+
+    def may(self, *roles: Role) -> bool:
+        return self.me is not None and self.me.has(*roles)
+
+    def only(self, *roles: Role) -> None:
+        """Refuse the page to everybody else."""
+        if not self.may(*roles):
+            raise NotForYou
+
+    def t(self, words: str, **places: object) -> str:
+        """A word of the pages, its places filled in."""
+        said = self.voice.t(words)
+        for name, value in places.items():
+            said = said.replace(f"{{{name}}}", str(value))
+        return said
+
+    async def read(self, work: Callable[[Tx], T]) -> T:
+        return await self.app.store.read(work)
+
+    async def write(self, work: Callable[[Tx], T]) -> T:
+        return await self.app.store.transact(work)
+
+    async def form(self) -> dict[str, str]:
+        """The fields of a posted form, the last of each; control characters are nobody's words."""
+        found = await self.request.form()
+        return {name: value.replace("\0", "") for name, value in found.items() if isinstance(value, str)}
+
+
+async def desk(request: Request) -> Desk:
+    """Find out who asks, in one short read. Sessions live by the real clock, not a demonstration's."""
+    app: App = request.app.state.tsunagi
+    token = request.cookies.get(COOKIE, "")
+
+    def look(tx: Tx) -> tuple[Town, datetime, Session | None, bool]:
+        town, now = app.towns.of(tx), app.clock.now(tx)
+        session = people.session(tx, sign.hashed(token), real()) if token else None
+        return town, now, session, people.demo_clock(tx) is not None
+
+    town, now, session, demo = await app.store.read(look)
+    me = town.staff.get(session.staff) if session else None
+    found = Desk(app, request, town, now, me, demo, _left(session))
+    if session and me and not found.live and (real() - session.seen_at).total_seconds() > TOUCHED_EVERY:
+        await app.store.transact(lambda tx: people.touch_session(tx, session.hash, real(), real() + sign.SESSION_LIVES))
+    return found
+
+
+def _left(session: Session | None) -> int:
+    return int((session.expires - real()).total_seconds()) if session else 0
+
+
+def from_here(request: Request) -> bool:
+    """Say whether the browser is on this machine: only there may a demonstration's people be chosen freely.
+
+    The host it named counts too, so that neither a proxy beside us nor a rebound name opens the door.
+    """
+    forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
+    client = request.client.host if request.client else ""
+    return not forwarded and _loopback(client) and _loopback(request.url.hostname or "")
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+# -- rendering
+
+_desk: ContextVar[Desk | None] = ContextVar("desk", default=None)
+
+
+def _t(words: str) -> str:
+    found = _desk.get()
+    return words if found is None else found.voice.t(words)
+
+
+@cache
+def build() -> str:
+    """A short name for this very set of assets: browsers keep them for ever, and a new one is asked for at once."""
+    whole = b"".join(path.read_bytes() for path in sorted(STATIC.iterdir()) if path.is_file())
+    return hashlib.sha256(whole).hexdigest()[:10]
+
+
+ENVIRONMENT: Final = Environment(
+    loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True, auto_reload=False
+)
+ENVIRONMENT.globals["t"] = _t
+ENVIRONMENT.globals["build"] = build
+
+
+def show(found: Desk, template: str, title: str, section: str = "", *, status: int = 200, **view: Any) -> Response:
+    """Render a page in the reader's language."""
+    page = _frame(found, title, section) | {k: view.pop(k) for k in ("focus", "plain") if k in view}
+    token = _desk.set(found)
+    try:
+        html = ENVIRONMENT.get_template(template).render(page=page, csrf=page["csrf"](), **view)
+    finally:
+        _desk.reset(token)
+    return HTMLResponse(html, status, {"content-language": found.voice.lang})
+
+
+def _frame(found: Desk, title: str, section: str) -> View:
+    voice, me, request = found.voice, found.me, found.request
+    path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return {
+        "title": title,
+        "lang": voice.lang,
+        "theme": _theme(request),
+        "section": section,
+        "me": None if me is None else _me(found, me),
+        "demo": _demo(found) if found.demo else None,
+        "csrf": request.scope.get("csrftoken") or (lambda: ""),
+        "now_label": voice.clock(found.now),
+        "path": path,
+        "session_left": found.left,
+    }
+
+
+def _theme(request: Request) -> str:
+    theme = request.cookies.get("theme", "auto")
+    return theme if theme in ("light", "dark") else "auto"
+
+
+def _me(found: Desk, me: Staff) -> View:
+    return {
+        "name": found.voice.name(me.code),
+        "initial": found.voice.name(me.code)[:1],
+        "post_label": found.voice.post(me.code),
+        "agency_name": found.voice.agency(me.agency),
+        "code": me.code,
+        "volunteer": me.volunteer,
+    }
+
+
+def _demo(found: Desk) -> View:
+    voice = found.voice
+    turning = getattr(found.request.app.state, "turning", None)
+    shown: View = {"clock_label": f"{voice.title_day(found.now)} {voice.clock(found.now)}", "town": found.town.name}
+    if turning is not None and turning.words:
+        shown["turning"] = found.t("時計を進めています {at}", at=turning.words)
+    return shown
+
+
+def bare(request: Request, title: str, text: str, status: int) -> Response:
+    """A page in words for when not even the town can be read."""
+    page = {
+        "title": title, "lang": "ja", "theme": _theme(request), "section": "", "me": None, "demo": None, "csrf": lambda: "",
+        "now_label": "", "plain": True,
+    }  # fmt: skip
+    html = ENVIRONMENT.get_template("worded.html").render(page=page, title=title, text=text, csrf="")
+    return HTMLResponse(html, status)
+
+
+def worded(found: Desk, title: str, text: str, status: int, **more: Any) -> Response:
+    """A page that says what is so, why, and what can be done."""
+    heading = found.t(title)
+    return show(found, "worded.html", heading, "", status=status, heading=heading, text=found.t(text), **more)
+
+
+# -- pages and posts
+
+
+Handler = Callable[[Desk], Awaitable[Response]]
+
+
+def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+    """A page for somebody signed in; everybody else is sent to the door and back."""
+
+    async def asked(request: Request) -> Response:
+        found = await desk(request)
+        if found.me is None:
+            back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            asks_again = request.method == "GET" and back != "/"
+            return RedirectResponse(f"/sign-in?next={quote(back, safe='')}" if asks_again else "/sign-in", 303)
+        try:
+            return await handler(found)
+        except NotForYou:
+            return worded(
+                found, "ご覧になれないページです", "このページは、いまのお立場ではご覧になれません。ご用のときは調整役へどうぞ。", 403
+            )
+        except NotFound:
+            return missing(found)
+
+    return asked
+
+
+def missing(found: Desk) -> Response:
+    return worded(
+        found, "見つかりませんでした", "このページはないか、いまのお立場ではご覧になれません。番号をもう一度お確かめください。", 404
+    )
+
+
+def back_to(asked: str, otherwise: str) -> Response:
+    """Return to a place of ours after a post; any other address is nobody's business."""
+    return RedirectResponse(local(asked) or otherwise, 303)
+
+
+def local(address: str) -> str:
+    """An address within this site, or nothing."""
+    parts = urlsplit(address)
+    fine = address.startswith("/") and not address.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    return address if fine and address.isprintable() and len(address) < 500 else ""
+
+
+def nonce() -> str:
+    """A name for one rendering of a form: posted twice, it is one event."""
+    return secrets.token_hex(8)
+
+
+# -- small views
+
+
+def at(found: Desk, moment: datetime | None, *, short: bool = False) -> View:
+    """A moment as `moment()` draws it; `short` leaves the day out when it is today."""
+    if moment is None:
+        return {"text": ""}
+    voice, town = found.voice, found.town
+    today = moment.astimezone(town.tz).date() == found.now.astimezone(town.tz).date()
+    text = voice.clock(moment) if short and today else voice.moment(moment, found.now)
+    return {"text": text, "iso": moment.isoformat()}
+
+
+def urgency(found: Desk, level: str) -> View:
+    return {"level": level, "label": found.voice.label("urgency", level)}
+
+
+def due(found: Desk, moment: datetime, label: str = "", opened: datetime | None = None) -> View:
+    """A wait chip for a light row: the label of the wait and how long is left."""
+    left = found.voice.left(moment, found.now, None, opened=opened)
+    return {"kind": left.kind, "share": round(left.share, 1), "text": f"{label} {left.text}".strip(), "iso": moment.isoformat()}

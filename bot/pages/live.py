@@ -1,0 +1,85 @@
+"""Open pages hear that something has changed: one look a second for the whole process, woken sooner by our own commits."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Final
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bot.app import App
+from bot.pages.frame import desk
+from storage import conversation, journal, people
+from storage.store import Tx
+
+log = logging.getLogger(__name__)
+
+EVERY: Final = 1.0
+HEARTBEAT: Final = 15
+Pulse = tuple[object, ...]
+
+
+def _pulse(tx: Tx) -> Pulse:
+    """What is another whenever a page may look another: journal, letters, posts, town, a turned clock."""
+    return (journal.newest(tx), *conversation.pulse(tx), people.town_key(tx), people.demo_clock(tx))
+
+
+class Feed:
+    """Looks at the database once a second while anybody listens, and tells all who do."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._open: set[asyncio.Event] = set()
+        self._soon = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
+        app.store.on_commit(lambda _flags: self._soon.set())
+
+    async def listen(self) -> AsyncIterator[ServerSentEvent]:
+        """Yield "changed" whenever there is something new."""
+        mine = asyncio.Event()
+        self._open.add(mine)
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        try:
+            while True:
+                await mine.wait()
+                mine.clear()
+                yield ServerSentEvent(event="changed", data="{}")
+        finally:
+            self._open.discard(mine)
+
+    async def _look(self) -> None:
+        """Until nobody listens any more."""
+        last: Pulse | None = None
+        while self._open:
+            try:
+                now = await self._app.store.read(_pulse)
+            except Exception:
+                log.warning("open pages cannot be told: the database does not answer")
+                now = last
+            if last is not None and now != last:
+                self.tell()
+            last = now
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._soon.wait(), EVERY)
+            self._soon.clear()
+
+    def tell(self) -> None:
+        for one in self._open:
+            one.set()
+
+
+async def events(request: Request) -> Response:
+    """The line to an open page. Without a session there is nothing to hear, and the browser stops asking."""
+    found = await desk(request)
+    if found.me is None:
+        return Response(status_code=204)
+    feed: Feed = request.app.state.feed
+    return EventSourceResponse(feed.listen(), ping=HEARTBEAT, ping_message_factory=_beat, headers={"cache-control": "no-store"})
+
+
+def _beat() -> ServerSentEvent:
+    return ServerSentEvent(comment="beat")

@@ -1,0 +1,118 @@
+"""Coming in and going out: one-time codes, and in a demonstration choosing whom to be. Acts on POST alone."""
+
+from collections import deque
+from time import monotonic
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from bot import sign
+from bot.clock import real
+from bot.pages.frame import COOKIE, Desk, View, back_to, desk, from_here, local, show
+from storage.store import Tx
+from workflow.people import Role, Staff
+
+#: Tries of a code a minute and address; a code has nine digits and lives ten minutes.
+TRIES: Final = 5
+MINUTE: Final = 60.0
+#: Whom a newcomer should try first; then everybody else.
+FIRST: Final = ("mori", "suzuki", "takahashi", "ishii", "yamamoto", "ogawa")
+ABOUT: Final = {
+    Role.COORDINATOR: "滞りを見つけて、動かす",
+    Role.OFFICIAL: "全体を見る、決定する",
+    Role.WATCHER: "ようすを一度で答える",
+    Role.HOST: "受け入れ先として答える",
+    Role.HEAD: "担当を決める",
+    Role.STAFF: "依頼に答える、受け付けてつなぐ",
+    Role.ADMIN: "設定を見る",
+    Role.PRIVACY: "記録を確かめる",
+}
+WRONG: Final = (
+    "合言葉が合いませんでした。期限が過ぎたか、もう使われたのかもしれません。新しい合言葉を機関長か調整役にお願いしてください。"
+)
+OFTEN: Final = "つづけてのお試しが多いようです。1分ほどおいてから、もう一度お願いします。"
+
+_tried: dict[str, deque[float]] = {}
+
+
+async def sign_in(request: Request) -> Response:
+    found = await desk(request)
+    return await _enter(found) if request.method == "POST" else _door(found)
+
+
+def _door(found: Desk, error: str = "", status: int = 200, code: str = "") -> Response:
+    choosing = found.demo and from_here(found.request)
+    people = [_person(found, one) for one in _in_order(found)] if choosing else []
+    title = "見本の入口" if choosing else "入口"
+    return show(
+        found, "door.html", found.t(title), plain=True, people=people[: len(FIRST)], others=people[len(FIRST) :], town=found.town.name,
+        code=code or found.query("code"), to=local(found.query("next")), error=found.t(error) if error else "", status=status,
+    )  # fmt: skip
+
+
+def _in_order(found: Desk) -> list[Staff]:
+    staff = found.town.staff
+    first = [staff[code] for code in FIRST if code in staff]
+    return [*first, *(one for one in staff.values() if one not in first)]
+
+
+def _person(found: Desk, one: Staff) -> View:
+    role = next(role for role in ABOUT if one.has(role))
+    return {
+        "name": found.voice.name(one.code), "post": f"{found.voice.agency(one.agency)} {found.voice.post(one.code)}",
+        "about": found.t(ABOUT[role]), "initial": found.voice.name(one.code)[:1], "token": one.code,
+    }  # fmt: skip
+
+
+async def _enter(found: Desk) -> Response:
+    form = await found.form()
+    who, code, to = form.get("who", ""), form.get("code", "")[:100], form.get("next", "")
+    if who and found.demo and from_here(found.request) and who in found.town.staff:
+        return _with_session(found, await found.write(lambda tx: sign.begin(tx, who, real())), to)
+    if _too_often(found.request):
+        return _door(found, OFTEN, 429, code)
+
+    def redeem(tx: Tx) -> str | None:
+        staff = sign.redeem(tx, code, found.app.clock.now(tx))
+        return sign.begin(tx, staff, real()) if staff in found.town.staff and staff else None
+
+    token = await found.write(redeem) if code else None
+    return _door(found, WRONG, 422, code) if token is None else _with_session(found, token, to)
+
+
+def _too_often(request: Request) -> bool:
+    """Count tries a minute and address; what is older is forgotten, so that the list stays small."""
+    now = monotonic()
+    for old in [address for address, tries in _tried.items() if now - tries[-1] > MINUTE]:
+        del _tried[old]
+    tries = _tried.setdefault(request.client.host if request.client else "", deque(maxlen=TRIES + 1))
+    tries.append(now)
+    return len(tries) > TRIES and now - tries[0] < MINUTE
+
+
+def _with_session(found: Desk, token: str, to: str) -> Response:
+    answer = back_to(to, "/")
+    lives = int(sign.SESSION_LIVES.total_seconds())
+    secure = found.request.url.scheme == "https" or found.app.settings.base_url.startswith("https://")
+    answer.set_cookie(COOKIE, token, max_age=lives, httponly=True, samesite="lax", secure=secure)
+    return answer
+
+
+async def sign_out(request: Request) -> Response:
+    app = request.app.state.tsunagi
+    token = request.cookies.get(COOKIE, "")
+    await app.store.transact(lambda tx: sign.end(tx, token, real()))
+    answer = RedirectResponse("/sign-in", 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+async def theme(request: Request) -> Response:
+    """Remember 自動・明・暗 and the language."""
+    form = await request.form()
+    answer = back_to(str(form.get("back", "")), "/")
+    for name, known in (("theme", ("auto", "light", "dark")), ("lang", ("ja", "en"))):
+        if (value := form.get(name)) in known:
+            answer.set_cookie(name, str(value), max_age=400 * 86_400, samesite="lax")
+    return answer
