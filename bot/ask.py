@@ -13,7 +13,9 @@ from rapidfuzz import fuzz
 
 from adapters.base import Choice, Message
 from bot.voice import Voice, voice_for
+from bot.voice.buttons import Buttons
 from bot.voice.cards import card
+from bot.voice.scene import Scene
 from bot.words import Words, at_local, find_clock, find_day, fold
 from storage import cases, marks, texts
 from storage.cases import CaseRow
@@ -24,7 +26,7 @@ from workflow.case import Case, Handoff, Wait
 from workflow.outcome import Act, Notice
 from workflow.path import edge, moves
 from workflow.people import Agency, Code, Duty, Role, Staff, Town
-from workflow.who import knows, stands
+from workflow.who import knows, receivers, stands
 
 T = TypeVar("T")
 
@@ -391,4 +393,36 @@ class Ask:
             "summary", {}, case, None, None, reader=self.speaker, room=None, town=self.town, at=self.now, voice=self.voice,
             mark=self.mark(case.id),
         )  # fmt: skip
-        return made.message()
+        message = made.message()
+        return replace(message, choices=(*message.choices, *self._own_buttons(case)))
+
+    def _own_buttons(self, case: Case) -> Iterable[Choice]:
+        """What this reader may do here beside the answers that are asked for: every event has a button (I29)."""
+        if not case.open or case.deceased:
+            return
+        mine = [h for h in case.handoffs if (h.asked or h.held) and self._concerns_me(h)]
+        named = [h for h in mine if self.words.ordinal in (None, h.no)]
+        if len(named) == 1:
+            yield from self._buttons_of(case, named[0])
+        else:
+            yield from (Choice(self._labelled(case, h, with_number=False), f"{case.number}#{h.no}") for h in named[:MOST_CHOICES])
+        if stands("lead", self.speaker, case, self.town, self.now):
+            yield Choice(self.voice.say("button.issues"), f"困りごと {case.number}")
+            yield Choice(self.voice.label("stage", "suspended"), f"中断 {case.number}", "quiet")
+            yield Choice(self.voice.label("stage", "closed"), f"終結 {case.number}", "quiet")
+
+    def _concerns_me(self, handoff: Handoff) -> bool:
+        me = self.speaker
+        if handoff.held:
+            return me.code in (handoff.holder, handoff.sender)
+        return me.code in (handoff.sender, *receivers(handoff, self.town, self.now))
+
+    def _buttons_of(self, case: Case, handoff: Handoff) -> Iterable[Choice]:
+        scene = Scene(
+            "summary", {}, case, handoff, None, self.speaker, None, self.town, self.now, self.voice, self.mark(case.id)
+        )  # fmt: skip
+        held = ("connect", "attempt", "calm", "worry", "hold", "resume", "complete", "release", "fail")
+        asked = ("accept", "accept_if", "consider", "ask", "place_free", "waitlist", "decline", "answer", "agree", "without")
+        if self.speaker.volunteer:
+            held, asked = ("calm", "worry", "seen", "missed", "cannot"), ("accept", "decline_plain")
+        return Buttons(scene).add(*(held if handoff.held else asked), "withdraw", "mistake", quiet=("withdraw", "mistake")).done()

@@ -72,6 +72,7 @@ class Receiver:
 
         Raises DatabaseUnavailable or DatabaseReadOnly alone: everything else is answered in words, or parked.
         """
+        event = _readable(event)
         flooding = self._flooding(event.sender.account)
         try:
             return await self._once_more(lambda tx: self._handle(tx, event, room, flooding))
@@ -91,7 +92,9 @@ class Receiver:
         if parked is None:
             return False
         kept = parked.arrival
-        said = texts.get(tx, kept.text) if kept.text else None
+        said = texts.get(tx, kept.text) if kept.text else kept.doc.get("says")
+        if not said:
+            return False  # what is said outside is not kept (workflow.md §6): it stays for a human to see
         town, now = self.towns.of(tx), self.clock.now(tx)
         event = Inbound(
             kept.event_id,
@@ -100,8 +103,7 @@ class Receiver:
             Said(said or ""),
         )
         inbox.done(tx, id_)
-        if said:
-            _Talk(self, tx, town, now, self._speaker(tx, event, town), event, id_, kept.doc.get("room")).hear()
+        _Talk(self, tx, town, now, self._speaker(tx, event, town), event, id_, kept.doc.get("room")).hear()
         return True
 
     async def _once_more(self, work: Callable[[Tx], Answered]) -> Answered:
@@ -160,7 +162,7 @@ class Receiver:
         town, now = self.towns.of(tx), self.clock.now(tx)
         arrival = self._arrival(tx, event, now)
         if room:
-            arrival = replace(arrival, doc={"room": room})
+            arrival = replace(arrival, doc={**arrival.doc, "room": room})
         kept = inbox.park(tx, arrival, error, now + PARKED_FOR)
         voice = voice_for(town, town.language)
         message = Message(voice.say("parked"))
@@ -168,6 +170,16 @@ class Receiver:
         if speaker:
             letters.write(tx, [_answer_letter(self.fresh(), speaker.code, None, message, now, kept, None)])
         return Answered(kept, None, None, (message,))
+
+
+def _readable(event: Inbound) -> Inbound:
+    """Half of a surrogate pair is no letter: neither sealed nor stored nor said again."""
+    match event.what:
+        case Said(text):
+            return replace(event, what=Said(text.encode("utf-8", "ignore").decode()))
+        case Chose(token, says):
+            return replace(event, what=Chose(token, says.encode("utf-8", "ignore").decode()))
+    return event
 
 
 @dataclass(slots=True)

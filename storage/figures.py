@@ -1,55 +1,104 @@
-"""A handful of figures for whoever watches over the service: counted when asked, never stored."""
+"""What is counted for whoever runs a town, and the mark by which open pages notice that something has happened."""
 
-from datetime import datetime
-from typing import Final, NamedTuple
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, select, text
 
-from storage import tables
+from storage import inbox, letters, tables, timers
 from storage.store import Tx
 
-_T: Final = tables.timers
+#: What a person has given up stays on record as failed, with this before their code.
+GIVEN_UP: Final = "given up: "
+LATELY: Final = timedelta(hours=1)
+
 _L: Final = tables.letters
+_T: Final = tables.timers
 _W: Final = tables.waits
 _C: Final = tables.cases
-_I: Final = tables.inbox
-_LIVE: Final = (_T.c.fired_at.is_(None)) & (_T.c.cancelled_at.is_(None))
+
+#: Ids are not committed in their order: one that comes late still changes the last few.
+_TAILS: Final = tuple(
+    select(table.c.id).order_by(table.c.id.desc()).limit(64)
+    for table in (tables.journal, tables.letters, tables.room_posts)
+)
+_TOWN: Final = select(tables.municipality.c.version)
+_CLOCK: Final = select(tables.demo_clock.c.town_at)
+
+_WAITS: Final = select(_W.c.kind, func.count()).where(_W.c.closed_at.is_(None)).group_by(_W.c.kind)
+_CASES: Final = select(_C.c.stage, func.count()).where(_C.c.stage != tables.constant("closed")).group_by(_C.c.stage)
+_RANG: Final = select(_T.c.due_at, _T.c.fired_at).where(_T.c.fired_at >= bindparam("since")).limit(5000)
+_NEWEST: Final = (
+    select(_L.c.surface, _L.c.state, _L.c.not_before, _L.c.sent_at, _L.c.answer).order_by(_L.c.id.desc()).limit(5000)
+)
+_STUCK: Final = (
+    select(_L.c.state, func.count())
+    .where(_L.c.state.in_((tables.constant("unknown"), tables.constant("failed"))), _L.c.why.not_like(f"{GIVEN_UP}%"))
+    .group_by(_L.c.state)
+)
+_READ_ONLY: Final = text("SELECT current_setting('transaction_read_only')")
 
 
-class Figures(NamedTuple):
-    open_cases: dict[str, int]  #: by stage
-    open_waits: dict[str, int]  #: by kind
-    oldest_timer: datetime | None  #: due and not yet rung
-    timers_due: int
-    oldest_letter: datetime | None  #: may leave and has not
-    letters_waiting: int
-    letters: dict[tuple[str, str], int]  #: by (surface, state), those outside
+class Result(NamedTuple):
+    """How the newest letter of a platform fared."""
+
+    state: str
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Counts of one moment; lists of seconds are of the hour before it."""
+
+    waits: dict[str, int]  #: open, by kind
+    cases: dict[str, int]  #: open, by stage
+    timers: int
+    next_due: datetime | None
+    lateness: list[float]  #: from a timer's due instant to its ringing
+    dwell: list[float]  #: from the moment a letter might leave to its leaving
+    outcomes: dict[tuple[str, str], int]  #: (platform, state)
+    pending: int
+    oldest_pending: datetime | None
+    stuck: dict[str, int]
     parked: int
 
 
-_STAGES: Final = select(_C.c.stage, func.count()).where(_C.c.stage != "closed").group_by(_C.c.stage)
-_WAITS: Final = select(_W.c.kind, func.count()).where(_W.c.closed_at.is_(None)).group_by(_W.c.kind)
-_DUE: Final = select(func.min(_T.c.due_at), func.count()).where(_LIVE, _T.c.due_at <= bindparam("now"))
-_READY: Final = select(func.min(_L.c.not_before), func.count()).where(_L.c.state == "pending", _L.c.not_before <= bindparam("now"))
-_OUTCOMES: Final = (
-    select(_L.c.surface, _L.c.state, func.count())
-    .where(_L.c.surface.not_in(("web", "console")), _L.c.created_at >= bindparam("since"))
-    .group_by(_L.c.surface, _L.c.state)
-)
-_PARKED: Final = select(func.count()).select_from(_I).where(_I.c.state == "parked")
+def mark(tx: Tx) -> str:
+    """A word that is another one as soon as anybody has written anything that pages show."""
+    seen: list[Any] = [tuple(tx.execute(tail).scalars()) for tail in _TAILS]
+    seen += [tx.execute(_TOWN).scalar(), tx.execute(_CLOCK).scalar()]
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
-def read(tx: Tx, now: datetime, since: datetime) -> Figures:
-    """Count everything once; outcomes of letters since a moment."""
-    oldest_timer, due = tx.execute(_DUE, {"now": now}).one()
-    oldest_letter, waiting = tx.execute(_READY, {"now": now}).one()
+def takes_changes(tx: Tx) -> bool:
+    """Say whether the database takes changes; inside `Store.transact`, where SQLite has asked for its lock already."""
+    return tx.dialect == "sqlite" or tx.execute(_READ_ONLY).scalar() == "off"
+
+
+def figures(tx: Tx, now: datetime) -> Figures:
+    """Count everything that /metrics shows."""
+    since = now - LATELY
+    sent = [row for row in tx.execute(_NEWEST) if row.sent_at is not None and row.sent_at >= since]
+    outcomes: dict[tuple[str, str], int] = {}
+    for row in sent:
+        outcomes[row.surface, row.state] = outcomes.get((row.surface, row.state), 0) + 1
+    pending, oldest = letters.waiting(tx)
     return Figures(
-        dict(map(tuple, tx.execute(_STAGES))),
-        dict(map(tuple, tx.execute(_WAITS))),
-        oldest_timer,
-        due,
-        oldest_letter,
-        waiting,
-        {(surface, state): count for surface, state, count in tx.execute(_OUTCOMES, {"since": since})},
-        int(tx.execute(_PARKED).scalar_one()),
-    )
+        waits=dict(map(tuple, tx.execute(_WAITS))), cases=dict(map(tuple, tx.execute(_CASES))), timers=timers.live(tx),
+        next_due=timers.next_due(tx),
+        lateness=[(fired - due).total_seconds() for due, fired in tx.execute(_RANG, {"since": since})],
+        dwell=[max(0.0, (row.sent_at - row.not_before).total_seconds()) for row in sent if not row.answer],
+        outcomes=outcomes, pending=pending, oldest_pending=oldest, stuck=dict(map(tuple, tx.execute(_STUCK))),
+        parked=inbox.count_parked(tx),
+    )  # fmt: skip
+
+
+def platforms(tx: Tx) -> dict[str, Result]:
+    """The last result of each platform among the newest letters."""
+    found: dict[str, Result] = {}
+    for row in tx.execute(_NEWEST):
+        if row.state in ("sent", "unknown", "failed"):
+            found.setdefault(row.surface, Result(row.state, row.sent_at))
+    return found

@@ -9,6 +9,7 @@ from workflow import checkin, facts, stage
 from workflow import refusals as no
 from workflow.ladder import Urgency
 from workflow.outcome import Outcome
+from workflow.path import moves
 from workflow.people import Role
 
 URGENT = {"急ぎ": Urgency.HIGH, "緊急": Urgency.EMERGENCY, "high": Urgency.HIGH, "通常": Urgency.NORMAL}
@@ -139,6 +140,7 @@ def basis(ask: Ask) -> Outcome:
 
 
 WISHES = {"望む": "wanted", "望んでいる": "wanted", "未確認": "unknown", "わからない": "unknown"}
+ISSUE_BUTTONS = {"望まない": "not_wanted", "資源なし": "mark_gap", "解決": "settle", "もう一度": "raise"}
 JUDGED = {
     "望まない": "not_wanted",
     "資源なし": "mark_gap",
@@ -166,9 +168,17 @@ def issue(ask: Ask) -> Outcome:
         raise no.WordsMissing(
             what="concerns",
             number=case.number,
-            choices=tuple((c, f"困りごと {case.number} {c} {said}") for c in listed),
+            choices=tuple((c, f"困りごと {case.number} {c}") for c in listed),
         )
     concern = ask.concern(named[0]).code
+    standing = case.issue(concern)
+    if standing and not urgent and not any(t in words for t in ask.tokens):
+        # It is there already: what has become of it? Every move of the issue is a button (I29).
+        choices = ("望む", *(w for w, event in ISSUE_BUTTONS.items() if event in moves("issue", standing.status)))
+        raise no.WordsMissing(
+            what="wish", number=case.number,
+            choices=tuple((w, f"困りごと {case.number} {concern} {w}") for w in choices),
+        )  # fmt: skip
     if said in JUDGED:
         return facts.judge_issue(case, concern, JUDGED[said], ask.act())
     return facts.note_issue(case, concern, WISHES[said], ask.act(), urgent=urgent)

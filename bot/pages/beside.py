@@ -78,7 +78,8 @@ def holders(found: Desk, case: Case) -> list[View]:
     """主担当 and every 見届け役."""
     voice = found.voice
     name = voice.person(case.lead) if case.lead else voice.agency(case.interim)
-    detail = voice.agency(found.town.staff[case.lead].agency) if case.lead in found.town.staff else found.t("仮担当")
+    lead = found.town.staff.get(case.lead or "")
+    detail = voice.agency(lead.agency) if lead else found.t("仮担当")
     rows: list[View] = [{"label": found.t("主担当"), "name": name, "detail": detail}]
     for handoff in case.handoffs:
         if handoff.state == "accepted" or handoff.awaits_result:

@@ -288,6 +288,10 @@ def nonce() -> str:
 # -- small views
 
 
+def iso(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""
+
+
 def at(found: Desk, moment: datetime | None, *, short: bool = False) -> View:
     """A moment as `moment()` draws it; `short` leaves the day out when it is today."""
     if moment is None:

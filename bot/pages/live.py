@@ -24,7 +24,7 @@ Pulse = tuple[object, ...]
 
 def _pulse(tx: Tx) -> Pulse:
     """What is another whenever a page may look another: journal, letters, posts, town, a turned clock."""
-    return (journal.newest(tx), *conversation.pulse(tx), people.town_key(tx), people.demo_clock(tx))
+    return (journal.newest(tx), *conversation.pulse(tx), people.town_version(tx), people.demo_clock(tx))
 
 
 class Feed:
@@ -56,7 +56,7 @@ class Feed:
         last: Pulse | None = None
         while self._open:
             try:
-                now = await self._app.store.read(_pulse)
+                now: Pulse | None = await self._app.store.read(_pulse)
             except Exception:
                 log.warning("open pages cannot be told: the database does not answer")
                 now = last

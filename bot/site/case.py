@@ -3,14 +3,17 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
+
+from starlette.responses import Response
 
 from bot.reading import as_written
 from bot.site.frame import Desk, iso, nonce, show, worded
+from bot.site.intake import TOLD
 from bot.voice import Voice
 from bot.voice.cards import AFTER, card
 from bot.voice.scene import Scene
-from starlette.responses import Response
 from storage import cases, journal, letters, marks, texts, turns
 from storage.journal import Line
 from storage.store import Tx
@@ -25,16 +28,17 @@ SHOWN: Final = 30  #: lines of the story before 「もっと見る」
 BACKS: Final = 3  #: ways back that are drawn; the story has them all
 ANSWERED: Final = timedelta(minutes=10)  #: as long an answer stands above the page it was asked on
 NARROWEST: Final = 12.0  #: percent of the lane that a name needs
-TOLD: Final = "case.told"  #: the intake form's sealed words
 
 
-async def case_page(found: Desk) -> Response:
+async def case(found: Desk) -> Response:
     """One case for those who may know it; everybody else hears why not."""
     found.only(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
     number = str(found.request.path_params["number"])
     view = await found.read(lambda tx: _view(tx, found, number))
     if view is None:
-        return worded(found, "見つかりませんでした", "この番号の相談はありません。数字をもう一度お確かめください。", 404)
+        return worded(
+            found, "見つかりませんでした", "この番号の相談はありません。数字をもう一度お確かめください。", 404
+        )
     if not view:
         text = "この相談に関わる方だけがご覧になれます。ご用のときは調整役へどうぞ。"
         return worded(found, "ご覧になれません", text, 403)
@@ -51,10 +55,10 @@ def _view(tx: Tx, found: Desk, number: str) -> dict[str, Any] | None:
     at = Look(found, case, mark)
     lines = journal.read(tx, case.id)
     own = {
-        "hidden": [("back", f"/cases/{number}?said=1#answer"), ("nonce", nonce())],
+        "hidden": _back(number),
         "path": _path(at, lines) | {"lanes": _lanes(at, lines)},
         "issues": _issues(at), "story": _story(at, lines), "waits": _waits(at), "holders": _holders(at),
-        "answer": _answer(tx, found) if "said" in found.request.query_params else None,
+        "answer": _answer(tx, found, number) if "said" in found.request.query_params else None,
         "undo": _undo(tx, found, case), "told": _told(tx, at, lines), "episodes": _episodes(tx, at),
     }  # fmt: skip
     return own | _head(at, lines) | _acts(at)
@@ -135,7 +139,9 @@ def _facts(at: Look) -> list[dict[str, Any]]:
     found = [{"label": at.t("主担当"), "value": _lead(at), "strong": True}]
     if case.district:
         found.append({"label": at.t("圏域"), "value": case.district})
-    found.append({"label": at.t("同意"), "value": voice.label("consent", case.consent.state) if case.consent else at.t("まだ")})
+    found.append(
+        {"label": at.t("同意"), "value": voice.label("consent", case.consent.state) if case.consent else at.t("まだ")}
+    )
     if case.issues:
         concerns = voice.join([voice.label("short", i.concern) for i in case.issues])
         found.append({"label": at.t("困りごと"), "value": concerns})
@@ -176,9 +182,12 @@ def _role_chip(at: Look, h: Handoff) -> dict[str, Any]:
 
 def _head(at: Look, lines: list[Line]) -> dict[str, Any]:
     case, voice = at.case, at.voice
-    days = ((case.closed_at or at.now).astimezone(at.desk.town.tz).date() - case.opened_at.astimezone(at.desk.town.tz).date()).days
+    days = (
+        (case.closed_at or at.now).astimezone(at.desk.town.tz).date()
+        - case.opened_at.astimezone(at.desk.town.tz).date()
+    ).days
     tags = [at.t("圏域 {district}", district=case.district)] if case.district else []
-    tags.append(at.t("同意 {state}", state=voice.label("consent", case.consent.state) if case.consent else at.t("まだ")))
+    tags.append(_consent(at))
     if case.decision == "pending":
         tags.append(at.t("支援決定 {state}", state=voice.label("decision", case.decision)))
     return {
@@ -187,6 +196,12 @@ def _head(at: Look, lines: list[Line]) -> dict[str, Any]:
         "since": at.t("{day}から{n}日め", day=voice.title_day(case.opened_at, at.now).split("(")[0], n=days + 1),
         "count": len(lines),
     }  # fmt: skip
+
+
+def _consent(at: Look) -> str:
+    """「同意あり」, or the word with what is known of it."""
+    state = at.voice.label("consent", at.case.consent.state) if at.case.consent else at.t("まだ")
+    return state if state.startswith("同意") else at.t("同意 {state}", state=state)
 
 
 # -- the path
@@ -298,7 +313,8 @@ def _sentence(at: Look, stays: list[Visit]) -> str:
     first = stays[0]
     parts = [at.t("{day}に{stage}", day=at.md(first.start), stage=at.stage(first.stage))]
     for v in [v for v in stays if v.back][-BACKS:]:
-        parts.append(at.t("{day}に{from}から{to}へ戻り", day=at.md(v.start), **{"from": at.stage(str(v.source)), "to": at.stage(v.stage)}))
+        ways = {"from": at.stage(str(v.source)), "to": at.stage(v.stage)}
+        parts.append(at.t("{day}に{from}から{to}へ戻り", day=at.md(v.start), **ways))
     return at.voice.join([*parts, at.t("いまは{stage}です。", stage=at.stage(at.case.stage))])
 
 
@@ -374,7 +390,7 @@ def _scale(stretches: list[Stretch], begin: datetime, end: datetime) -> Callable
         marks_.append((s.end, sum(widths[: i + 1]) / total * 100))
 
     def place(at: datetime) -> float:
-        for (t0, p0), (t1, p1) in zip(marks_, marks_[1:], strict=False):
+        for (t0, p0), (t1, p1) in pairwise(marks_):
             if at <= t1:
                 span = (t1 - t0).total_seconds()
                 return p0 + (p1 - p0) * max(0.0, (at - t0).total_seconds()) / span if span > 0 else p1
@@ -451,8 +467,12 @@ def _see_candidates(at: Look, issue: Issue) -> dict[str, Any] | None:
     duty = next((d.code for d in town.duties.values() if d.code not in (LEAD, WATCH) and fields & set(d.fields)), None)
     if duty is None or not at.leads or not at.case.open or at.case.deceased:
         return None
-    number = at.case.number
-    return {"label": at.t("候補を見る"), "token": f"|依頼 {number} {duty}", "hidden": [("back", f"/cases/{number}?said=1#answer"), ("nonce", nonce())]}
+    return {"label": at.t("候補を見る"), "token": f"|依頼 {at.case.number} {duty}", "hidden": _back(at.case.number)}
+
+
+def _back(number: str) -> list[tuple[str, str]]:
+    """Come back to this page, where the answer stands."""
+    return [("back", f"/cases/{number}?said=1#answer"), ("nonce", nonce())]
 
 
 # -- who, and what is waited for
@@ -460,8 +480,13 @@ def _see_candidates(at: Look, issue: Issue) -> dict[str, Any] | None:
 
 def _holders(at: Look) -> list[dict[str, str]]:
     case, voice = at.case, at.voice
-    lead = {"label": at.t("主担当"), "name": voice.person(case.lead) if case.lead else voice.agency(case.interim or at.desk.town.body.code),
-            "detail": _agency_of(at, case.lead) if case.lead else at.t("仮担当")}  # fmt: skip
+    lead = {
+        "label": at.t("主担当"),
+        "name": voice.agency(case.interim or at.desk.town.body.code),
+        "detail": at.t("仮担当"),
+    }
+    if case.lead:
+        lead |= {"name": voice.person(case.lead), "detail": _agency_of(at, case.lead)}
     watching = [h for h in case.handoffs if h.asked or h.state == "accepted" or h.awaits_result]
     if not watching:
         return [lead]
@@ -514,7 +539,10 @@ SIGNS: Final = {
     "checkin.calm": "same", "checkin.worry": "waves", "checkin.seen": "lamp", "checkin.missed": "door", "request.phone": "phone",
     "request.talk": "chat", "request.concern": "waves", "wait.rung": "bell", "issue.mark_gap": "gap",
 }  # fmt: skip
-TONES: Final = {"done": "ok", "meet": "ok", "same": "ok", "bell": "soon", "silent": "late", "danger": "late", "door": "soon", "waves": "soon", "offer": "ai"}
+TONES: Final = {
+    "done": "ok", "meet": "ok", "same": "ok", "bell": "soon", "door": "soon", "waves": "soon", "silent": "late", "danger": "late",
+    "offer": "ai",
+}  # fmt: skip
 
 
 def _story(at: Look, lines: list[Line]) -> dict[str, Any]:
@@ -523,8 +551,12 @@ def _story(at: Look, lines: list[Line]) -> dict[str, Any]:
     shown = told if everything else told[-SHOWN:]
     more = None
     if len(shown) < len(told):
-        more = {"label": at.t("前のものも見る(ほか{n}件)", n=len(told) - len(shown)), "href": f"/cases/{at.case.number}?all=1#story"}
-    return {"id": "story", "rows": [_told_row(at, line) for line in reversed(shown)], "more": more, "calm": at.t("まだ何も起きていません。")}
+        more = {
+            "label": at.t("前のものも見る(ほか{n}件)", n=len(told) - len(shown)),
+            "href": f"/cases/{at.case.number}?all=1#story",
+        }
+    rows = [_told_row(at, line) for line in reversed(shown)]
+    return {"id": "story", "rows": rows, "more": more, "calm": at.t("まだ何も起きていません。")}
 
 
 def _told_row(at: Look, line: Line) -> dict[str, Any]:
@@ -548,6 +580,8 @@ def said(at: Look, line: Line) -> str:
     words = _about(at, handoff) | _data(at, line.data, handoff)
     words["actor"] = voice.person(line.actor) if line.actor not in (None, "clock") else voice.say("line.clock")
     words["dest"] = _dest(at, line)
+    if "wait" in words and "duty" in words:
+        words["wait"] = f"{words['duty']} {words['wait']}"
     text = voice.say(key if voice.has(key) else "line.unknown", **words)
     for empty in ("(まで)", "()", "( )", " (until )"):
         text = text.replace(empty, "")
@@ -570,12 +604,12 @@ def _data(at: Look, data: Mapping[str, object], handoff: Handoff | None) -> dict
         "result": "screening", "basis": "basis", "missing": "missing", "condition": "condition", "concern": "concern", "wish": "wish",
         "wait": "wait", "duty": "duty", "decision": "conference",
     }  # fmt: skip
-    found = {}
-    for key, value in data.items():
+    found: dict[str, str] = {}
+    for name, value in data.items():
         if value is None or isinstance(value, list | tuple | dict):
             continue
-        text = str(value)
-        match key:
+        key, text = str(name), str(value)
+        match name:
             case "holder" | "person" | "lead":
                 found[key] = at.voice.person(text)
             case "agency":
@@ -636,16 +670,21 @@ def _more(at: Look) -> Iterator[dict[str, Any]]:
             yield _group(at, "つぎのご相談", [("再相談として受け付ける", f"再相談 {n}")])
         return
     if at.leads and not case.deceased:
-        yield _group(at, "同意", [("あり", f"同意 {n} あり"), ("なし", f"同意 {n} なし"), ("これからうかがう", f"同意 {n} 未")])
+        yield _group(
+            at, "同意", [("あり", f"同意 {n} あり"), ("なし", f"同意 {n} なし"), ("これからうかがう", f"同意 {n} 未")]
+        )
         yield from _wishes(at)
         if not case.conference and case.stage in ("untangling", "support"):
             yield _group(at, "会議", [("会議なしで進める", f"会議なし {n}")])
         onward = [(at.stage(s), f"移す {n} {_spoken(at, s)}") for s in _reachable(case)]
         if onward:
             yield _group(at, "段階を移す", onward)
-        yield _group(at, "区切る", [("見直しました", f"見直し {n}"), ("中断を提案", f"中断 {n}"), ("終結を提案", f"終結 {n}")])
+        yield _group(
+            at, "区切る", [("見直しました", f"見直し {n}"), ("中断を提案", f"中断 {n}"), ("終結を提案", f"終結 {n}")]
+        )
     if not case.deceased:
-        yield _group(at, "頼む", [*_urgent(at), ("相談したい", f"相談 {n}"), ("電話がほしい", f"電話 {n}"), ("気がかり", f"気がかり {n}")])
+        wanted = (("相談したい", f"相談 {n}"), ("電話がほしい", f"電話 {n}"), ("気がかり", f"気がかり {n}"))
+        yield _group(at, "頼む", [*_urgent(at), *wanted])
 
 
 def _urgent(at: Look) -> Iterator[tuple[str, str]]:
@@ -674,7 +713,9 @@ def _reachable(case: Case) -> list[str]:
 
 
 def _spoken(at: Look, stage: str) -> str:
-    return {"untangling": "ほぐし", "role_division": "役割分担", "support": "支援", "watching": "見守り"}.get(stage, stage)
+    return {"untangling": "ほぐし", "role_division": "役割分担", "support": "支援", "watching": "見守り"}.get(
+        stage, stage
+    )
 
 
 def _group(at: Look, title: str, words: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -688,13 +729,17 @@ def _onward(at: Look) -> dict[str, Any] | None:
     if not at.leads or at.case.deceased or event not in moves("case", at.case.stage):
         return None
     facts = [at.voice.say(f"fact.{g}") for g in missing(at.case, event)]
-    return {"text": at.t("「{stage}」へ進むには、つぎがいります。", stage=at.stage(target)), "facts": facts} if facts else None
+    return (
+        {"text": at.t("「{stage}」へ進むには、つぎがいります。", stage=at.stage(target)), "facts": facts}
+        if facts
+        else None
+    )
 
 
 # -- the answer to one's own words, and taking back
 
 
-def _answer(tx: Tx, found: Desk) -> dict[str, Any] | None:
+def _answer(tx: Tx, found: Desk, number: str) -> dict[str, Any] | None:
     """The newest answer, on the page where it was asked for: a preview to send, a refusal with its way out."""
     mine = letters.for_person(tx, found.reader.code, (), 0, 20, surface="web", latest=True)
     row = next((r for r in reversed(mine) if r.kind == "answer" and r.to_room is None), None)
@@ -704,9 +749,10 @@ def _answer(tx: Tx, found: Desk) -> dict[str, Any] | None:
     lines = [made.text, *(f"{label}: {value}" for label, value, _ in made.facts)]
     return {
         "id": f"m-{row.id}", "who": {"name": "つなぎ", "bot": True}, "private": False,
-        "at": {"text": found.voice.clock(row.created_at), "iso": iso(row.created_at)}, "text": "\n".join(filter(None, [made.title, *lines])),
+        "at": {"text": found.voice.clock(row.created_at), "iso": iso(row.created_at)},
+        "text": "\n".join(filter(None, [made.title, *lines])),
         "choices": [{"label": c.label, "token": f"{row.token}|{c.says}"} for c in made.choices],
-        "hidden": [("back", f"{found.request.url.path}?said=1#answer"), ("nonce", nonce())],
+        "hidden": _back(number),
     }  # fmt: skip
 
 
@@ -722,7 +768,7 @@ def _undo(tx: Tx, found: Desk, case: Case) -> dict[str, Any] | None:
     return {
         "text": found.t("いまの操作は取り消せます。"), "left": left, "token": "|取消", "label": found.t("取り消す"),
         "left_label": found.t("あと{n}分").replace("{n}", str(max(1, left // 60))),
-        "hidden": [("back", f"/cases/{case.number}?said=1#answer"), ("nonce", nonce())],
+        "hidden": _back(case.number),
     }  # fmt: skip
 
 
@@ -734,7 +780,10 @@ def _told(tx: Tx, at: Look, lines: list[Line]) -> list[dict[str, str]]:
     if not at.in_team:
         return []
     ids = [int(str(line.data["text"])) for line in lines if line.kind == TOLD and line.data.get("text")]
-    wanted = [*((i, at.t("はじめに聞いたこと")) for i in ids), *(((at.case.signs, at.t("気をつけること")),) if at.case.signs else ())]
+    wanted = [
+        *((i, at.t("はじめに聞いたこと")) for i in ids),
+        *(((at.case.signs, at.t("気をつけること")),) if at.case.signs else ()),
+    ]
     opened = texts.get_several(tx, [i for i, _ in wanted]) if wanted else {}
     return [{"title": title, "text": opened[i]} for i, title in wanted if i in opened]
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from bot.site.frame import Desk, show
 from starlette.responses import RedirectResponse, Response
+
+from bot.site.frame import Desk, show
 from storage import cases as kept
 from storage import marks
 from storage.cases import CaseRow, Filter
@@ -149,7 +150,9 @@ async def cases(found: Desk) -> Response:
     found.only(*LISTED)
     wanted = Wanted.of(found)
     rows, words = await found.read(lambda tx: (_rows(tx, found, wanted), marks.words_of(tx, found.reader.code)))
-    if (whole := _whole(wanted.q)) and await found.read(lambda tx: _opens(tx, found, whole, rows)):
+    whole = _whole(wanted.q)
+    opens = await found.read(lambda tx: bool(whole) and _opens(tx, found, whole, rows))
+    if opens:
         return RedirectResponse(f"/cases/{whole}", 303)
     near = await found.read(lambda tx: _near(tx, found, wanted)) if wanted.q and not rows else []
     first = (wanted.number - 1) * PAGE

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, Final
 
+from starlette.responses import Response
+
 from adapters.base import Choice
 from bot.ask import Ask
 from bot.commands.lists import open_questions
@@ -12,7 +14,6 @@ from bot.site.frame import Desk, nonce, show
 from bot.voice.cards import Card, card
 from bot.voice.scene import Scene
 from bot.words import take_apart
-from starlette.responses import Response
 from storage import cases, letters, marks, texts, waits
 from storage.store import Tx
 from workflow.case import Case, Handoff, Wait
@@ -233,19 +234,20 @@ def _calls(tx: Tx, found: Desk) -> list[dict[str, Any]]:
 
 def _one_question(tx: Tx, found: Desk) -> dict[str, Any]:
     questions, _ = mine_and_theirs(tx, found)
-    view: dict[str, Any] = {"said": said_card(tx, found, "/today"), "left": max(len(questions) - 1, 0), "q": None}
+    view: dict[str, Any] = {"said": said_card(tx, found, "/today"), "left": max(len(questions) - 1, 0), "q": None, "id": "none"}
     help_ = found.t("命の危険があるときは、先に119・110へ。")
     if not questions:
         quiet = [
             {"label": found.t("電話がほしい"), "token": "|電話", "glyph": "phone"},
             {"label": found.t("しばらくお休みします"), "token": "|休み", "style": "quiet"},
         ]
-        return view | {"title": found.voice.say("today.none"), "choices": quiet, "hidden": hidden("/today"), "help": help_}
+        return view | {"heading": found.voice.say("today.none"), "choices": quiet, "hidden": hidden("/today"), "help": help_}
     case, wait = questions[0]
+    view["id"] = f"question-{wait.id}"
     made = card_of(found, case, wait, marks.words_of(tx, found.reader.code).get(case.id, ""))
     shown = drawn(found, made, f"ask-{wait.id}", "/today")
     if made.kind != "checkin":
-        return view | {"card": shown, "help": help_, "title": made.title}
+        return view | {"card": shown, "help": help_, "heading": made.title}
     view["q"] = {
         "to": _addressed(found), "number": case.number, "title": made.text, "choices": shown["choices"],
         "hidden": shown["hidden"], "help": help_, "heed": _heed(tx, found, case, wait),

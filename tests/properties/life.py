@@ -343,7 +343,9 @@ class Life:
         def work(tx: Tx) -> tuple[list[str], list[Any], list[str]]:
             everything = [str(r.data) for r in tx.execute(select(tables.journal.c.data))]
             pushes = list(tx.execute(select(tables.letters).where(tables.letters.c.surface == "toy")))
-            kept = [str(r.doc) for r in tx.execute(select(tables.letters.c.doc))]
+            # An answer repeats its own speaker's words to them alone; everything else holds codes and numbers.
+            kept = [str(r.doc) for r in tx.execute(select(tables.letters.c.doc).where(~tables.letters.c.answer))]
+            kept += [str(r.doc) for r in tx.execute(select(tables.inbox.c.doc))]
             return list(breaches(tx, self.town.now)), pushes, [t for t in (*everything, *kept) if SECRET in t]
 
         found, pushes, leaked = self.read(work)

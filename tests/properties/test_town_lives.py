@@ -16,7 +16,7 @@ from tests.properties.life import AGENCIES, ARGUMENTS, CONCERNS, FORMS, LINKED, 
 
 SWEEP = os.environ.get("HYPOTHESIS_PROFILE") == "sweep"
 #: One draw for many choices: a life is not shrunk, but said.
-CHANCE = st.integers(0, 2**32).map(Random)
+CHANCE = st.integers(0, 2**32)
 SPANS = st.one_of(
     st.sampled_from((timedelta(minutes=1), timedelta(minutes=31), timedelta(hours=2), timedelta(hours=9), timedelta(days=1))),
     st.sampled_from((timedelta(days=2), timedelta(days=5), timedelta(days=8), timedelta(days=21), timedelta(days=45))),
@@ -34,7 +34,8 @@ class TownLives(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.url: str = getattr(self.databases, self.kind)()
-        self.life = Life(self.url, self.var / f"life{next(self.lives)}")
+        self.which = next(self.lives)
+        self.life = Life(self.url, self.var / f"life{self.which}")
 
     def teardown(self) -> None:
         try:
@@ -44,25 +45,32 @@ class TownLives(RuleBasedStateMachine):
             self.life.close()
             self.databases.drop(self.url)
 
-    @initialize(chance=CHANCE)
-    def first_consultations(self, chance: Random) -> None:
+    @initialize(seed=CHANCE)
+    def first_consultations(self, seed: int) -> None:
+        chance = self.chance(seed)
         for who, said in (("suzuki", "受付 介護 困窮"), ("sato", "受付 仕事 ひきこもり 北部"), ("mori", "受付 障害 急ぎ")):
             self.life.say(who, said)
         for number in list(self.life.numbers):
             self.life.prepare(number, chance)
 
+    def chance(self, seed: int) -> Random:
+        """Hypothesis likes small numbers and the same ones again; no two choices shall be alike for that."""
+        return Random(f"{seed} {self.which} {len(self.life.said)}")
+
     def number(self, chance: Random) -> str:
         """One of the latest cases."""
         return chance.choice(self.life.numbers[-4:])
 
-    @rule(chance=CHANCE, many=st.integers(3, 9))
-    def somebody_sensible(self, chance: Random, many: int) -> None:
+    @rule(seed=CHANCE, many=st.integers(3, 9))
+    def somebody_sensible(self, seed: int, many: int) -> None:
+        chance = self.chance(seed)
         for _ in range(many):
             who, said = self.life.sensible(self.number(chance), chance)
             self.life.say(who, said, send=chance.random() < 0.9)
 
-    @rule(chance=CHANCE, who=st.sampled_from(PEOPLE), many=st.integers(1, 3))
-    def somebody_presses(self, chance: Random, who: str, many: int) -> None:
+    @rule(seed=CHANCE, who=st.sampled_from(PEOPLE), many=st.integers(1, 3))
+    def somebody_presses(self, seed: int, who: str, many: int) -> None:
+        chance = self.chance(seed)
         for _ in range(many):
             found = self.life.buttons(who)
             if found:
@@ -74,8 +82,9 @@ class TownLives(RuleBasedStateMachine):
     def a_consultation(self, who: str, concerns: list[str], rest: str) -> None:
         self.life.say(who, f"受付 {' '.join(concerns)} {rest}".strip())
 
-    @rule(chance=CHANCE, who=st.sampled_from(PEOPLE), form=st.sampled_from(FORMS))
-    def somebody_tries_a_word(self, chance: Random, who: str, form: str) -> None:
+    @rule(seed=CHANCE, who=st.sampled_from(PEOPLE), form=st.sampled_from(FORMS))
+    def somebody_tries_a_word(self, seed: int, who: str, form: str) -> None:
+        chance = self.chance(seed)
         number = chance.choice(("", self.number(chance), self.number(chance)))
         ordinal = chance.choice(("", "", "#1", "#2", "#3", "#77")) if number else ""
         rest = chance.sample(ARGUMENTS, chance.randrange(4))
@@ -85,11 +94,11 @@ class TownLives(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from((*PEOPLE, "nobody")), said=st.one_of(st.sampled_from(SILLY), st.text(max_size=60)), outside=st.booleans())
     def somebody_silly(self, who: str, said: str, outside: bool) -> None:
-        if outside or said:
-            self.life.say(who, said or "？", outside=outside)
+        self.life.say(who, said, outside=outside)
 
-    @rule(chance=CHANCE)
-    def the_same_event_again(self, chance: Random) -> None:
+    @rule(seed=CHANCE)
+    def the_same_event_again(self, seed: int) -> None:
+        chance = self.chance(seed)
         self.life.twice(*self.life.sensible(self.number(chance), chance))
 
     @rule(who=st.sampled_from(PEOPLE), when=st.sampled_from(("明日 6/30", "6/10 6/20 代理 田中", "3日後")), whose=st.sampled_from(("", "鈴木 ", "森 ")))
@@ -109,9 +118,10 @@ class TownLives(RuleBasedStateMachine):
     def the_platform_has_moods(self, weather: str) -> None:
         self.life.toy.weather = weather
 
-    @rule(chance=CHANCE, agencies=st.lists(st.sampled_from(AGENCIES), min_size=2, max_size=3, unique=True))
-    def everybody_says_no(self, chance: Random, agencies: list[str]) -> None:
+    @rule(seed=CHANCE, agencies=st.lists(st.sampled_from(AGENCIES), min_size=2, max_size=3, unique=True))
+    def everybody_says_no(self, seed: int, agencies: list[str]) -> None:
         """A need that is refused again and again."""
+        chance = self.chance(seed)
         number = self.number(chance)
         case = self.life.case(number)
         lead = case.lead or "takahashi"

@@ -1,0 +1,288 @@
+"""One case: its path, who leads and who watches, what is waited for, issues and roles, what happened, and what can be done."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from starlette.responses import Response
+
+from bot.pages import path, saying
+from bot.pages.beside import chip, holders, owners, wait_label
+from bot.pages.frame import Desk, NotFound, View, at, show, urgency
+from bot.pages.turns import asks_now, card_view
+from bot.voice.cards import card
+from bot.voice.timeline import sentence
+from storage import cases, conversation, journal, marks, texts
+from storage.journal import Line
+from storage.store import Tx
+from workflow import number as numbers
+from workflow.case import Case, Handoff, Issue, Wait
+from workflow.people import LEAD, Role
+from workflow.promise import climbs_to
+from workflow.who import knows, reach, stands, team
+
+LINES: Final = 20
+#: Agencies that stand as columns of issues × roles.
+COLUMNS: Final = 5
+
+
+async def case(found: Desk) -> Response:
+    """Whoever may not know a case is told the same as of one that is not there."""
+    typed = numbers.find(str(found.request.path_params["number"]))
+    view = await found.read(lambda tx: _view(tx, found, typed[0])) if typed else None
+    if view is None:
+        raise NotFound
+    title = f"{view['number']} {view['stage']['label']}"
+    return show(found, "case.html", title, "cases", **view)
+
+
+def _view(tx: Tx, found: Desk, number: str) -> View | None:
+    one = cases.load(tx, number, lock=False)
+    if one is None or not knows(found.reader, one, found.town, found.now):
+        return None
+    back = f"/cases/{one.number}"
+    place = f"case:{one.number}"
+    hidden = saying.fields(found, place, back)
+    mark = marks.words_of(tx, found.reader.code).get(one.id, "")
+    shown = _head(found, one, mark) | {
+        "mine": _mine(found, one, mark, hidden), "said": saying.said_here(tx, found, place, back),
+        "undo": saying.undo(tx, found, place, back), "hidden": hidden, "whole": whole(found, one), "moves": _moves(found, one),
+        "lead_acts": _onward(found, one, mark, hidden), "episodes": _episodes(tx, found, one),
+    }  # fmt: skip
+    if not shown["whole"]:
+        heed = texts.get(tx, one.signs) if one.signs and _watches(found, one) else None
+        return shown | {"heed": heed}
+    lines = journal.read(tx, one.id)
+    return shown | {
+        "path": path.view(found, one, lines), "holders": holders(found, one), "waits": _waits(found, one),
+        "issues": _issues(found, one, hidden), "timeline": _timeline(found, one, lines), "written": _written(tx, found, one),
+    }  # fmt: skip
+
+
+def whole(found: Desk, one: Case) -> bool:
+    """Say whether the reader may see more than number, role and district: those at work on it, not those only asked."""
+    me = found.reader
+    if me.volunteer:
+        return False
+    without = replace(one, handoffs=tuple(h for h in one.handoffs if not h.asked))
+    return me.code in team(one, found.town) or knows(me, without, found.town, found.now)
+
+
+def _watches(found: Desk, one: Case) -> bool:
+    return any(h.holder == found.reader.code for h in one.held)
+
+
+def _head(found: Desk, one: Case, mark: str) -> View:
+    voice = found.voice
+    tags = [found.t("圏域 {district}", district=one.district)] if one.district else []
+    if whole(found, one):
+        state = one.consent.state if one.consent else "not_sought"
+        tags.append(found.t("同意 {state}", state=voice.label("consent", state)))
+    days = ((one.closed_at or found.now) - one.opened_at).days + 1
+    since = found.t("{day}から{n}日め", day=voice.title_day(one.opened_at, found.now), n=days)
+    return {
+        "number": one.number, "mark": mark, "urgency": urgency(found, one.urgency.value), "tags": tags, "since": since,
+        "stage": {"id": one.stage, "label": voice.label("stage", one.stage)}, "open": one.open,
+        "phones": _phones(found) if one.open and one.urgency.value == "emergency" else [],
+    }  # fmt: skip
+
+
+def _phones(found: Desk) -> list[View]:
+    rows = [(row.name, row.phone) for row in found.town.on_duty(found.now)[:1]]
+    rows += [(p.label, p.number) for p in found.town.phones]
+    return [{"label": label, "number": number} for label, number in dict.fromkeys(rows)]
+
+
+# -- whose turn, and what can be done
+
+
+def _mine(found: Desk, one: Case, mark: str, hidden: list[tuple[str, str]]) -> list[View]:
+    """The reader's own open questions as the cards that answer them."""
+    me = found.reader.code
+    shown = []
+    for wait in sorted(one.waits, key=lambda w: (-w.urgency.rank, w.due_at)):
+        handoff = one.handoff(wait.handoff) if wait.handoff else None
+        people = reach(wait.owner, one, found.town, found.now, handoff=handoff, owner=wait.owner)
+        offers_me = wait.kind in ("react", "decide") or asks_now(wait, found.now)
+        if me in people and wait.paused_left is None and offers_me:
+            shown.append(card_view(found, one, wait, mark, hidden))
+    return shown[:4]
+
+
+def _onward(found: Desk, one: Case, mark: str, hidden: list[tuple[str, str]]) -> View | None:
+    """The summary's buttons: what the lead may do next."""
+    made = card(
+        "summary", {}, one, None, None, reader=found.reader, room=None, town=found.town, at=found.now, voice=found.voice, mark=mark
+    )
+    choices = [{"label": c.label, "token": c.says, "style": c.style} for c in made.choices]
+    return {"choices": choices, "hidden": hidden} if choices else None
+
+
+def _moves(found: Desk, one: Case) -> list[View]:
+    """Every other word about this case, as buttons by what they are about; the domain decides, kindly."""
+    me, town, now = found.reader, found.town, found.now
+    if not one.open:
+        may = me.has(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
+        return [_group(found, "つづき", one.number, ("再相談",))] if may else []
+    leads = stands("lead", me, one, town, now)
+    groups = []
+    if leads:
+        groups.append(_group(found, "つなぐ", one.number, ("依頼", "一斉依頼", "打診", "担当替え")))
+        groups.append(_group(found, "書きとめる", one.number, ("見立て", "同意", "困りごと", "会議なし", "間隔", "見直し")))
+        groups.append(_group(found, "段階", one.number, ("移す", "中断", "再開", "終結", "提案取下げ", "逝去")))
+    for handoff in one.handoffs:
+        if words := _of_handoff(found, one, handoff):
+            name = f"{found.voice.label('duty', handoff.duty)} {found.voice.agency(handoff.to_agency)}"
+            groups.append(_group(found, name, f"{one.number}#{handoff.no}", words))
+    if me.has(Role.COORDINATOR):
+        groups.append(_group(found, "調整役", one.number, ("仮担当", "区切り", "会議", "承認")))
+    elif me.has(Role.OFFICIAL):
+        groups.append(_group(found, "市担当課", one.number, ("決定", "招集", "承認")))
+    words = ("急ぎ", "緊急", "通常") if leads else ("急ぎ", "緊急")
+    return [*groups, _group(found, "急ぎぐあいと相談", one.number, (*words, "気がかり", "相談", "電話", "話しました"))]
+
+
+def _group(found: Desk, title: str, number: str, words: Sequence[str]) -> View:
+    return {"title": found.t(title), "words": [{"label": found.t(word), "token": f"{word} {number}"} for word in words]}
+
+
+def _of_handoff(found: Desk, one: Case, handoff: Handoff) -> tuple[str, ...]:
+    def stand(*relations: str) -> bool:
+        return any(stands(r, found.reader, one, found.town, found.now, handoff=handoff) for r in relations)
+
+    if handoff.asked:
+        asked = ("引受", "条件引受", "検討", "質問", "空き待ち", "辞退") if stand("receiver", "head") else ()
+        return asked or (("取下げ", "誤登録", "代理") if stand("sender") else ())
+    if handoff.held:
+        held = ("つながった", "会えず", "変わりなし", "気になる", "戻す", "役割終了", "つながらず") if stand("holder") else ()
+        return held or (("取下げ",) if stand("sender") else ())
+    return ()
+
+
+# -- waits
+
+
+def _waits(found: Desk, one: Case) -> View:
+    rows = [
+        {"label": wait_label(found, one, w), "text": _next(found, one, w), "wait": chip(found, one, w)}
+        for w in sorted(one.waits, key=lambda w: w.due_at)
+    ]
+    count = found.t("{n}件", n=len(rows))
+    return {"title": found.t("待っていること"), "count": count, "rows": rows, "calm": found.t("終結しています。")}
+
+
+def _next(found: Desk, one: Case, wait: Wait) -> str:
+    """Whose turn it is, and whom silence reaches next."""
+    now = owners(found, one, wait)
+    due = found.voice.moment(wait.due_at, found.now)
+    steps = [relation for relation, people in climbs_to(wait, one, found.town, found.now) if people]
+    later = [r for r in dict.fromkeys(steps) if r not in ("owner", wait.owner)]
+    named = found.voice.join([found.voice.label("relation", r) for r in later[:3]])
+    whose = found.t("{who} {due} まで", who=now, due=due)
+    return found.t("{whose} → 過ぎたら {people}へ", whose=whose, people=named) if named else whose
+
+
+# -- issues × roles
+
+
+def _issues(found: Desk, one: Case, hidden: list[tuple[str, str]]) -> View:
+    live = [h for h in one.handoffs if (h.held or h.asked) and h.duty != LEAD]
+    agencies = list(dict.fromkeys(h.to_agency for h in live))[:COLUMNS]
+    rows = [_issue(found, one, issue, live, agencies, hidden) for issue in one.issues]
+    gaps = sum(1 for row in rows if row.get("gap"))
+    if not rows:
+        summary = found.t("まだ書きとめられていません")
+    elif gaps:
+        summary = found.t("{all}つのうち{n}つに担い手がいません", all=len(rows), n=gaps)
+    else:
+        summary = found.t("{all}つとも担い手がいるか、決めごとがあります", all=len(rows))
+    return {
+        "id": "issues", "title": found.t("困りごとと役割"), "summary": summary, "head": [found.t("困りごと"), found.t("ご本人の意向")],
+        "agencies": [found.voice.agency(a) for a in agencies] or [found.t("担い手")], "rows": rows,
+    }  # fmt: skip
+
+
+def _issue(
+    found: Desk, one: Case, issue: Issue, live: Sequence[Handoff], agencies: Sequence[str], hidden: list[tuple[str, str]]
+) -> View:  # fmt: skip
+    voice = found.voice
+    mine = [h for h in live if issue.no in h.issues]
+    row: View = {"issue": voice.label("concern", issue.concern)}
+    if issue.wish == "unknown":
+        row["unknown"] = found.t("未確認")
+    else:
+        row["wish"] = voice.label("wish", issue.wish)
+    if issue.status in ("settled", "not_wanted"):
+        cells: list[View] = [{"kind": "plain", "text": voice.label("issue_status", issue.status)}]
+        return row | {"cells": cells + [{"kind": "none"}] * (max(1, len(agencies)) - 1)}
+    if not mine:
+        text = found.t("資源がありません" if issue.status == "gap" else "担い手がいません")
+        leads = one.open and stands("lead", found.reader, one, found.town, found.now)
+        act = {"label": found.t("候補を見る"), "token": f"依頼 {one.number} {_duty_for(found, issue)}".strip(), "hidden": hidden}
+        return row | {"gap": {"text": text, "act": act} if leads else {"text": text}}
+    return row | {"cells": [_cell(found, [h for h in mine if h.to_agency == a]) for a in agencies]}
+
+
+def _duty_for(found: Desk, issue: Issue) -> str:
+    fields = set(found.town.concerns[issue.concern].fields) if issue.concern in found.town.concerns else set()
+    return next((d.code for d in found.town.duties.values() if fields & set(d.fields)), "")
+
+
+def _cell(found: Desk, here: Sequence[Handoff]) -> View:
+    if not here:
+        return {"kind": "none"}
+    handoff = next((h for h in here if h.held), here[0])
+    label = found.voice.label("handoff_state", handoff.state)
+    kinds = {"active": "done", "accepted": "done", "on_hold": "paused", "info_requested": "paused", "waitlisted": "paused"}
+    return {"kind": kinds.get(handoff.state, "soon"), "text": label, "share": 0.5}
+
+
+# -- what happened
+
+GLYPHS: Final = {
+    "handoff.offer": ("offer", "ai"), "handoff.accept": ("done", "ok"), "handoff.agree": ("done", "ok"), "handoff.connect": ("done", "ok"),
+    "handoff.decline": ("declined", ""), "handoff.expire": ("late", "late"), "handoff.attempt": ("door", "soon"),
+    "handoff.withdraw": ("return", ""), "handoff.release": ("return", "soon"), "handoff.hold": ("paused", ""),
+    "checkin.calm": ("same", "ok"), "checkin.worry": ("waves", "soon"), "checkin.seen": ("lamp", "ok"), "checkin.missed": ("door", "soon"),
+    "wait.rung": ("bell", "soon"), "wait.extended": ("clock", ""), "case.urgency": ("high", "soon"), "case.lead": ("meet", "ai"),
+    "case.interim": ("meet", "soon"), "case.abuse_suspected": ("danger", "late"),
+}  # fmt: skip
+MOVES: Final = frozenset({
+    "case.open", "case.untangle", "case.reintake", "case.divide", "case.support", "case.watch", "case.suspend", "case.resume", "case.close",
+    "case.close_at_once",
+})  # fmt: skip
+
+
+def _timeline(found: Desk, one: Case, lines: Sequence[Line]) -> View:
+    asked = found.query("lines")
+    most = max(LINES, min(int(asked), 2_000)) if asked.isdigit() else LINES
+    newest = list(reversed(lines))
+    shown: View = {
+        "id": "timeline", "calm": found.t("まだ何もありません。"), "rows": [_row(found, one, line) for line in newest[:most]],
+    }  # fmt: skip
+    if len(newest) > most:
+        href = f"/cases/{one.number}?lines={most + LINES}#timeline"
+        shown["more"] = {"label": found.t("ほか{n}件を見る", n=len(newest) - most), "href": href}
+    return shown
+
+
+def _row(found: Desk, one: Case, line: Line) -> View:
+    glyph, tone = GLYPHS.get(line.kind, ("clock", ""))
+    if line.kind in MOVES and line.dest:
+        glyph = tone = line.dest
+    text = sentence(line.kind, line.actor, line.dest, line.data, one, found.voice, found.now)
+    where = found.voice.label("surface", "auto" if line.actor in (None, "clock") else line.surface)
+    return {"id": f"line-{line.seq}", "at": at(found, line.at), "glyph": glyph, "tone": tone, "text": text, "where": where}
+
+
+def _written(tx: Tx, found: Desk, one: Case) -> list[View]:
+    """What was written about this household, for those at work on it."""
+    return [
+        {"id": w.id, "at": at(found, w.at), "by": found.voice.person(w.by), "words": w.words} for w in conversation.about(tx, one.household)
+    ]
+
+
+def _episodes(tx: Tx, found: Desk, one: Case) -> list[View]:
+    """The same household's other episodes."""
+    others = [row for row in cases.of_household(tx, one.household) if row.id != one.id]
+    return [{"number": r.number, "href": f"/cases/{r.number}", "label": found.voice.label("stage", r.stage)} for r in others]

@@ -1,0 +1,182 @@
+"""`tsunagi serve`: the pages and the loops in one process, from the checks at the start to a quiet end."""
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from errno import EADDRINUSE
+from types import FrameType
+from typing import Final
+
+import uvicorn
+from starlette.applications import Starlette
+
+from bot import app as composition
+from bot import town
+from bot.app import App
+from bot.clock import real
+from bot.operate import keep_town, run
+from bot.settings import Settings
+from bot.site import site
+from bot.site.live import Pulse, pulse_of
+from storage import people
+from storage.migrate import check as check_version
+
+#: Open answers get this long to end, then the letter in hand.
+DRAIN_SECONDS: Final = 2
+LAST_LETTER_SECONDS: Final = 20
+
+
+def serve(settings: Settings) -> int | None:
+    """Serve until SIGTERM or SIGINT. Raises what `tsunagi` says in a sentence; 1 when the address cannot be had."""
+    check_version(settings.database_url)
+    settings.secret()
+    _town(settings)
+    try:
+        listening = _listen(settings)
+    except OSError as wrong:
+        print(_no_address(settings, wrong), file=sys.stderr)
+        return 1
+    _quiet_logs(settings)
+    with listening, _signals_answered():
+        _run(settings, listening)
+    return None
+
+
+def _run(settings: Settings, listening: socket.socket) -> None:
+    app = composition.make(settings)
+    server: _Server
+
+    @asynccontextmanager
+    async def lifespan(pages: Starlette) -> AsyncIterator[None]:
+        server.pulse = pulse_of(pages)
+        working = asyncio.create_task(composition.work(app))
+        try:
+            yield
+        finally:
+            await _end(app, working)
+
+    config = uvicorn.Config(
+        site(app, lifespan), lifespan="on", ws="none", log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )  # fmt: skip
+    server = _Server(config, _welcome(settings, listening))
+    server.run([listening])
+
+
+async def _end(app: App, working: "asyncio.Task[None]") -> None:
+    """Stop the loops after the letter in hand, then let go of the database."""
+    working.cancel()
+    with suppress(asyncio.CancelledError, TimeoutError):
+        await asyncio.wait_for(working, LAST_LETTER_SECONDS)
+    await app.close()
+
+
+class _Server(uvicorn.Server):
+    """Says its address when it listens, and ends open event streams when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, welcome: str) -> None:
+        super().__init__(config)
+        self.pulse: Pulse | None = None
+        self.welcome = welcome
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started:
+            print(self.welcome, flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.pulse and self._loop:
+            self._loop.call_soon_threadsafe(self.pulse.stop)
+        super().handle_exit(sig, frame)
+
+
+@contextmanager
+def _signals_answered() -> Iterator[None]:
+    """uvicorn raises the signal again when it has stopped; by then it has been answered."""
+    before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+# -- before it begins
+
+
+def _town(settings: Settings) -> None:
+    """There has to be a town: the one in the database, else the file that TSUNAGI_TOWN names."""
+
+    async def look(app: App) -> bool:
+        if await app.store.read(people.town_version) or settings.town is None:
+            await app.store.read(app.towns.of)
+            return False
+        years = town.years_around(real().date())
+        doc = town.read(settings.town.read_text(encoding="utf-8"), where=settings.town.name, years=years)
+        await app.store.transact(lambda tx: keep_town(tx, doc))
+        return True
+
+    if run(settings, look):
+        print(f"町の設定を読みこみました: {settings.town}")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the address before anything is begun."""
+    found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _name, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(512)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _no_address(settings: Settings, wrong: OSError) -> str:
+    where = f"{settings.host}:{settings.port}"
+    if wrong.errno == EADDRINUSE:
+        return f"{where} is in use: stop the other program, or choose another port with TSUNAGI_PORT."
+    return f"{where} cannot be used ({wrong.strerror or wrong}): choose another with TSUNAGI_HOST and TSUNAGI_PORT."
+
+
+def _welcome(settings: Settings, listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    here = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    shown = settings.base_url or here
+    also = f" ({here})" if shown != here else ""
+    return f"つなぎをひらきました: {shown}{also} (終えるには Ctrl+C)"
+
+
+# -- the log
+
+
+class _Json(logging.Formatter):
+    """A line of JSON for each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
+            "where": record.name, "message": record.getMessage(),
+        }  # fmt: skip
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _quiet_logs(settings: Settings) -> None:
+    """What went wrong, and nothing about what went well; to stderr as text or JSON."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_Json() if settings.log_format == "json" else text)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("bot").setLevel(logging.INFO)

@@ -1,0 +1,109 @@
+"""What is stuck: events whose work failed, letters that failed or may have arrived. Once more, or let it be."""
+
+import logging
+from typing import Any, Final
+
+from starlette.responses import RedirectResponse, Response
+
+from bot.site.frame import Desk, iso, show
+from storage import cases, figures, inbox, letters, people
+from storage.inbox import Parked
+from storage.letters import LetterRow
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
+from workflow.people import Role
+
+log = logging.getLogger(__name__)
+
+#: What the address carries after an act, and what is said of it.
+SAID: Final = {
+    "sending": ("ok", "もう一度送ります。届いたら、ここから消えます。"),
+    "heard": ("ok", "もう一度うけとりました。お返事はご本人に届いています。"),
+    "still": ("late", "まだうまくいきません。記録は変わっていません。管理者にお知らせください。"),
+    "dropped": ("ok", "あきらめました。記録には残ります。"),
+    "gone": ("calm", "もう片づいていました。"),
+}
+
+
+async def stuck(found: Desk) -> Response:
+    """GET: the two lists. POST: one act on one of them."""
+    found.only(Role.COORDINATOR, Role.OFFICIAL, Role.ADMIN)
+    if found.request.method == "POST":
+        form = await found.request.form()
+        what, _, act = str(form.get("do", "")).partition(":")
+        id_ = str(form.get("id", ""))
+        known = id_.isascii() and id_.isdecimal() and int(id_[:20]) < 1 << 63
+        said = await _act(found, what, act, int(id_)) if known else "gone"
+        return RedirectResponse(f"/stuck?said={said}", 303)
+    said_now = SAID.get(found.request.query_params.get("said", ""))
+    notice = {"style": said_now[0], "text": found.t(said_now[1])} if said_now else None
+    events, rows = await found.read(lambda tx: (_events(tx, found), _letters(tx, found)))
+    return show(found, "stuck.html", found.t("とまっているもの"), "town", events=events, letters=rows, notice_=notice)
+
+
+async def _act(found: Desk, what: str, act: str, id_: int) -> str:
+    store = found.app.store
+    match what, act:
+        case "letter", "again":
+            again = await store.transact(lambda tx: letters.retry(tx, id_, found.now))
+            return "sending" if again else "gone"
+        case "letter", "drop":
+            return "dropped" if await store.transact(lambda tx: _give_up(tx, found, id_)) else "gone"
+        case "event", "again":
+            return await _hear_again(found, id_)
+        case "event", "drop":
+            return "dropped" if await store.transact(lambda tx: inbox.done(tx, id_)) else "gone"
+    return "gone"
+
+
+async def _hear_again(found: Desk, id_: int) -> str:
+    try:
+        return "heard" if await found.app.receiver.again(id_) else "gone"
+    except (DatabaseUnavailable, DatabaseReadOnly):
+        raise
+    except Exception:
+        log.exception("a parked event failed again: %s", id_)
+        return "still"
+
+
+def _give_up(tx: Tx, found: Desk, id_: int) -> bool:
+    """A letter is given up from the state in which it could be sent; nothing leaves in between."""
+    return letters.retry(tx, id_, found.now) and letters.give_up(tx, id_, figures.GIVEN_UP + found.reader.code)
+
+
+# -- the lists
+
+
+def _events(tx: Tx, found: Desk) -> list[dict[str, Any]]:
+    return [_event(tx, found, one) for one in inbox.parked(tx)]
+
+
+def _event(tx: Tx, found: Desk, one: Parked) -> dict[str, Any]:
+    kept, voice = one.arrival, found.voice
+    inside = kept.speaker in found.town.staff
+    who = kept.speaker if inside else people.linked(tx, kept.platform, kept.speaker or "")
+    return {
+        "id": f"event-{one.id}", "value": one.id, "who": voice.person(who) if who else found.t("登録のない方"),
+        "where": voice.label("surface", kept.platform), "why": one.error,
+        "what": found.t("ボタン") if kept.kind == "press" else found.t("ことば"),
+        "at": {"text": voice.moment(kept.received_at, found.now), "iso": iso(kept.received_at)},
+        # What a button meant is not kept: whoever pressed it presses it again.
+        "again": kept.kind != "press",
+    }  # fmt: skip
+
+
+def _letters(tx: Tx, found: Desk) -> list[dict[str, Any]]:
+    rows = [row for row in letters.stuck(tx) if not row.why.startswith(figures.GIVEN_UP)]
+    ids = {row.case_id for row in rows if row.case_id}
+    numbers = {case.id: case.number for case in cases.refs(tx, ids=ids, limit=len(ids))} if ids else {}
+    return [_letter(found, row, numbers.get(row.case_id or 0, "")) for row in rows]
+
+
+def _letter(found: Desk, row: LetterRow, number: str) -> dict[str, Any]:
+    voice = found.voice
+    name = voice.person(row.to_staff) if row.to_staff else voice.agency(row.to_room)
+    return {
+        "id": f"letter-{row.id}", "value": row.id, "to": name, "what": voice.label("notice", row.kind), "number": number,
+        "where": voice.label("surface", row.surface), "why": row.why, "urgent": row.urgent,
+        "state": found.t("届いたかどうか、わかりません") if row.state == "unknown" else found.t("届きませんでした"),
+        "at": {"text": voice.moment(row.created_at, found.now), "iso": iso(row.created_at)},
+    }  # fmt: skip
