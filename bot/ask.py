@@ -413,6 +413,8 @@ class Ask:
 
     def _concerns_me(self, handoff: Handoff) -> bool:
         me = self.speaker
+        if me.has(Role.COORDINATOR):
+            return True
         if handoff.held:
             return me.code in (handoff.holder, handoff.sender)
         return me.code in (handoff.sender, *receivers(handoff, self.town, self.now))

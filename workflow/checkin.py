@@ -8,7 +8,7 @@ from workflow import refusals as no
 from workflow.calendar import Span
 from workflow.case import Case, Handoff, Request
 from workflow.facts import LONGEST_INTERVAL
-from workflow.handoff import connect
+from workflow.handoff import connect, not_after_death
 from workflow.outcome import Act, Outcome
 from workflow.people import WATCH
 from workflow.who import codes, lead, stands
@@ -22,6 +22,7 @@ def report(case: Case, handoff: Handoff, contact: Contact, act: Act) -> Outcome:
 
     On an accepted role 会えた is つながった. The first report after it is the 結果 that comes back to the sender.
     """
+    not_after_death(case)
     if handoff.state == "accepted" and contact in ("calm", "worry"):
         met = connect(case, handoff, act)
         if contact == "worry":
@@ -93,6 +94,7 @@ def cannot(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """「今回は難しいです」: no reason asked; the lead looks, the question comes again in a week."""
     if act.by is None or not stands("holder", act.by, case, act.town, act.at, handoff=handoff):
         raise no.NotYours(actors=("holder",), holder=handoff.holder, agency=handoff.to_agency)
+    not_after_death(case)
     out = Outcome(case, act)
     out.note("checkin.cannot", handoff=handoff.no, duty=handoff.duty)
     out.renew("checkin", handoff.id, act.at + timedelta(days=7))
@@ -109,6 +111,7 @@ def agree_cadence(case: Case, handoff: Handoff, span: str, act: Act) -> Outcome:
     hours = act.town.agencies[handoff.to_agency].hours
     if Span.parse(span).after(act.at, hours) > hours.next_open(act.at + LONGEST_INTERVAL):
         raise no.DayOutOfRange(latest=act.at + LONGEST_INTERVAL)
+    not_after_death(case)
     out = Outcome(case, act)
     out.put(replace(handoff, lengthen=False, calm=0, cadence=span))
     out.note("checkin.lengthened", handoff.cadence or None, span, handoff=handoff.no, duty=handoff.duty)
@@ -123,6 +126,7 @@ def correct(case: Case, handoff: Handoff, act: Act) -> Outcome:
         raise no.NotYours(actors=("holder",), holder=handoff.holder, agency=handoff.to_agency)
     if handoff.state != "active":
         raise no.NotFromHere(graph="handoff", state=handoff.state, event="report")
+    not_after_death(case)
     out = Outcome(case, act)
     out.put(
         replace(handoff, calm=max(handoff.calm - 1, 0), missed=max(handoff.missed - 1, 0), ask_again="", lengthen=False)

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from workflow import refusals as no
 from workflow.calendar import Span
 from workflow.case import Case, Consent, Handoff, Issue, Request
-from workflow.handoff import basis_for, reader_of
+from workflow.handoff import basis_for, not_after_death, reader_of
 from workflow.ladder import Urgency
 from workflow.outcome import Act, Outcome
 from workflow.people import Role
@@ -20,11 +20,12 @@ LONGEST_INTERVAL = timedelta(days=93)
 
 
 def must_lead(case: Case, act: Act) -> None:
-    """Refuse anybody but the lead and coordinators, and anything about a closed case."""
+    """Refuse anybody but the lead and coordinators, and anything about a closed case or of somebody who has died."""
     if not case.open:
         raise no.CaseClosed(number=case.number)
     if act.by is None or not stands("lead", act.by, case, act.town, act.at):
         raise no.LeadOnly(lead=case.lead)
+    not_after_death(case)
 
 
 def screen(case: Case, result: str, act: Act) -> Outcome:
@@ -136,6 +137,7 @@ def conference(case: Case, kind: str, when: datetime | None, act: Act) -> Outcom
     _coordinator(act)
     if not case.open:
         raise no.CaseClosed(number=case.number)
+    not_after_death(case)
     out = Outcome(case, act).become(conference="planned", conference_at=when)
     out.note("case.conference", decision="planned", at=when.isoformat() if when else None)
     if kind == "support":
@@ -205,6 +207,7 @@ def reviewed(case: Case, act: Act) -> Outcome:
 def end_coordination(case: Case, act: Act) -> Outcome:
     """区切り: 多機関協働 ends its part; case, lead and roles go on (counted)."""
     _coordinator(act)
+    not_after_death(case)
     if case.coordination == "ended":
         raise no.AlreadyDone(event="end_coordination", state="ended")
     out = Outcome(case, act).become(coordination="ended").note("case.coordination_ended")
@@ -244,6 +247,7 @@ def request(case: Case, kind: str, act: Act, *, handoff: Handoff | None = None) 
     """相談 · 電話 · 気がかり about this case: the lead has until the end of the day."""
     if not case.open:
         raise no.CaseClosed(number=case.number)
+    not_after_death(case)
     out = Outcome(case, act)
     made = _request(out, kind, act.who, handoff)
     out.tell(f"{kind}_wanted", *lead(case, act.town), handoff=handoff, person=act.who, request=made.no)

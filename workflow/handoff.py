@@ -42,6 +42,8 @@ def own_agencies(case: Case, act: Act) -> tuple[str, ...]:
 def _check(case: Case, handoff: Handoff, event: str, act: Act) -> None:
     """Refuse unless the speaker stands in one of the edge's relations. The state is judged first: who is late hears why."""
     settled(case, handoff, event, act)
+    if event in ("connect", "hold", "resume"):
+        not_after_death(case)
     actors = edge("handoff", event, handoff.state).actors
     if act.by is None:
         if "clock" not in actors:
@@ -51,6 +53,12 @@ def _check(case: Case, handoff: Handoff, event: str, act: Act) -> None:
         if actors == ("coordinator",):
             raise no.CoordinatorsOnly()
         raise no.NotYours(actors=actors, holder=handoff.holder, agency=handoff.to_agency)
+
+
+def not_after_death(case: Case) -> None:
+    """After 逝去 nothing is asked of anyone but the closing's approver (I27); what is held may still be laid down."""
+    if case.deceased:
+        raise no.DeceasedQuiet()
 
 
 def settled(case: Case, handoff: Handoff, event: str, act: Act) -> None:
@@ -394,6 +402,7 @@ def withdraw(case: Case, handoff: Handoff, act: Act) -> Outcome:
 
 
 def _ask_withdrawal(case: Case, handoff: Handoff, act: Act) -> Outcome:
+    not_after_death(case)
     if handoff.withdraw_asked:
         raise no.AlreadyDone(event="withdraw", state=handoff.state)
     out = Outcome(case, act)
@@ -454,6 +463,7 @@ def late_accept(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """Somebody accepts what has ended: thanked, told to the coordinator, never a resurrection (workflow.md §2)."""
     if handoff.state not in ("expired", "withdrawn") or act.who not in receivers(handoff, act.town, act.at):
         raise no.OfferEnded(state=handoff.state, agency=handoff.to_agency)
+    not_after_death(case)
     if handoff.late_accept:
         raise no.AlreadyDone(event="accept", state=handoff.state)
     out = Outcome(case, act)
@@ -518,6 +528,7 @@ def attempt(case: Case, handoff: Handoff, act: Act) -> Outcome:
     if handoff.state != "accepted":
         raise no.NotFromHere(graph="handoff", state=handoff.state, event="attempt")
     _must_hold(case, handoff, act)
+    not_after_death(case)
     out = Outcome(case, act)
     moved = out.put(replace(handoff, attempts=handoff.attempts + 1))
     out.note("handoff.attempt", handoff=moved.no, duty=moved.duty, attempts=moved.attempts)
@@ -650,6 +661,7 @@ def take_over(case: Case, handoff: Handoff, act: Act) -> Outcome:
 
 def object_to_proxy(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """「ちがいます」: what was written down for me is wrong; the coordinator puts it right (two business days)."""
+    not_after_death(case)
     proxy = handoff.proxy
     if proxy is None or act.who not in (proxy.person, handoff.holder, *receivers(handoff, act.town, act.at)):
         raise no.NotAProxyAnswer()
@@ -696,6 +708,7 @@ def take_back_decline(case: Case, handoff: Handoff, act: Act) -> Outcome:
     """「まちがえました」 after a 辞退: an ended offer stays ended; whoever asked may ask again with one tap."""
     if handoff.state != "declined" or act.who not in receivers(handoff, act.town, act.at):
         raise no.NothingToUndo()
+    not_after_death(case)
     out = Outcome(case, act)
     need = case.need(handoff.duty)
     asked = tuple(

@@ -143,8 +143,6 @@ def propose_suspension(case: Case, recheck: datetime, act: Act, *, reason: str =
     must_lead(case, act)
     if "suspend" not in moves("case", case.stage):
         raise no.NotFromHere(graph="case", state=case.stage, event="suspend")
-    if case.deceased:
-        raise no.DeceasedQuiet()
     if not act.at < recheck <= act.at + timedelta(days=93):
         raise no.DayOutOfRange(latest=act.at + timedelta(days=93))
     proposal = Proposal("suspend", act.who, act.at, reason, recheck=recheck, asked=True)
@@ -217,8 +215,6 @@ def propose_closing(case: Case, reason: str, act: Act, *, procedure: bool = Fals
     情報提供のみ · 誤登録 · 重複 in INTAKE: the lead alone. 連絡不通 needs its logged procedure.
     """
     must_lead(case, act)
-    if case.deceased:
-        raise no.DeceasedQuiet()
     if reason in AT_ONCE and case.stage == "intake":
         return _close_at_once(case, reason, act)
     if reason == NO_CONTACT and not procedure:
@@ -291,7 +287,7 @@ def object_(case: Case, act: Act) -> Outcome:
 def withdraw_proposal(case: Case, act: Act) -> Outcome:
     """Take a proposal back: what 取消 does to 終結 and 中断."""
     must_lead(case, act)
-    if case.proposal is None or case.deceased:
+    if case.proposal is None:
         raise no.NothingToAnswer()
     out = Outcome(case, act).become(proposal=None).note("case.proposal_withdrawn", what=case.proposal.kind)
     return out.tell("proposal_withdrawn", *team(case, act.town), soft=True).done()
@@ -311,8 +307,6 @@ def notice_over(out: Outcome) -> None:
 def record_death(case: Case, act: Act) -> Outcome:
     """逝去: in one transaction every wait and offer ends and the closing is proposed; its approval is the one open wait (I27)."""
     must_lead(case, act)
-    if case.deceased:
-        raise no.AlreadyDone(event="record_death", state="deceased")
     out = Outcome(case, act)
     for handoff in case.asked:
         out.move(handoff, "withdraw", data={"why": "deceased"})

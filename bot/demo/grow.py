@@ -131,11 +131,17 @@ class Grower:
         if case.proposal:
             await self.second(case)
             return
+        if case.consent and case.consent.state == "pending" and self.chance(0.22):
+            await self.say(lead, f"同意 {case.number} あり")
+        if case.decision == "pending" and self.chance(0.12):
+            await self.say("ogawa", f"決定 {case.number}")
         for handoff in case.handoffs:
             if await self.handoff(case, handoff):
                 return
-        if any(n.stuck for n in case.needs) and self.chance(0.6):
-            await self.next_step(case, lead)
+        if any(n.stuck for n in case.needs):
+            mine = next(n for n in case.needs if n.stuck).to_coordinator
+            if self.chance(0.2 if mine else 0.6):
+                await self.next_step(case, lead)
             return
         await self.onward(case, lead)
 
@@ -174,15 +180,15 @@ class Grower:
         if not who or not self.chance(slow):
             return False
         kind = self.dice.random()
-        if kind < 0.62 or handoff.duty == WATCH:
+        if kind < 0.55 or handoff.duty == WATCH:
             await self.say(who, f"引受 {said}")
-        elif kind < 0.72:
+        elif kind < 0.64:
             await self.say(who, f"検討 {said}")
-        elif kind < 0.79:
+        elif kind < 0.71:
             await self.say(who, f"質問 {said} ご本人の意向")
-        elif kind < 0.85:
+        elif kind < 0.77:
             await self.say(who, f"条件引受 {said} 初回合同")
-        elif kind < 0.9:
+        elif kind < 0.82:
             await self.say(who, f"空き待ち {said}")
         else:
             await self.say(who, f"辞退 {said} {self.dice.choice(('定員', '対象外', '圏域外', '担当不在'))}")
@@ -190,7 +196,7 @@ class Grower:
 
     async def check_in(self, case: Case, handoff: Handoff, who: str, said: str) -> bool:
         asked = next((w for w in case.waits_of(handoff.id) if w.kind == "checkin" and w.rung > 0), None)
-        if asked is None or not self.chance(0.55):
+        if asked is None or not self.chance(0.75):
             return False
         kind = self.dice.random()
         word = "変わりなし" if kind < 0.7 else "気になる" if kind < 0.82 else "会えず"

@@ -16,7 +16,8 @@ from storage.store import Tx
 OWN: Final = "me"
 #: An answer stays on the page where the words were said for this long (town time).
 SHOWN: Final = timedelta(minutes=15)
-_PRESSED: Final = re.compile(r"([A-Za-z0-9_-]{21}) (.+)", re.DOTALL)
+#: A letter's name and the words of one of its buttons; without a letter it is words alone.
+_PRESSED: Final = re.compile(r"([A-Za-z0-9_-]{21})[ |](.+)", re.DOTALL)
 _PLACE: Final = re.compile(r"(board|today|stuck|town|intake|case:[0-9-]{6,12})")
 
 
@@ -49,7 +50,7 @@ def _what(form: dict[str, str]) -> Said | Chose | None:
     value = form.get("token", "")
     if pressed := _PRESSED.fullmatch(value):
         return Chose(pressed[1], pressed[2])
-    words = (value or form.get("words", "")).replace("\r\n", "\n").strip()
+    words = (value.removeprefix("|") or form.get("words", "")).replace("\r\n", "\n").strip()
     return Said(words) if words else None
 
 

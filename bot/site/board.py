@@ -25,7 +25,7 @@ PER_STAGE: Final = 50
 AT_FIRST: Final = 2
 OPENED: Final = 100
 OLD: Final = timedelta(days=7)
-WIDEST: Final = 8  #: letters of a button beside an exception
+WIDEST: Final = 6  #: letters of a button beside an exception
 #: id, title, what its empty place says
 GROUPS: Final = (("silent", "返事がまだ"), ("declined", "2回辞退"), ("late", "期限をすぎた"))
 
@@ -59,7 +59,7 @@ def _view(tx: Tx, found: Desk) -> dict[str, Any]:
     for column in drawn:
         column["chosen"] = column["stage"] == chosen
     return {
-        "day": found.voice.title_day(found.now), "open": sum(c["count"] for c in drawn) + paused,
+        "day": found.voice.title_day(found.now), "open": sum(c["count"] for c in drawn),
         "said": said_card(tx, found, wanted.url("/board")), "groups": _groups(tx, found, wanted, ids, words),
         "columns": drawn, "tabs": _tabs(drawn, wanted), "choosers": choosers(found, wanted), "stage": wanted.stage,
         "paused": {"n": paused, "href": wanted.url("/cases", stage="suspended")} if paused else None,
@@ -113,7 +113,7 @@ def _column(
 def _tile(found: Desk, row: CaseRow, mark: str) -> dict[str, Any]:
     return {
         "id": f"tile-{row.id}", "number": row.number, "mark": mark, "urgency": urgency(found, row),
-        "lead": lead_name(found, row), "href": f"/cases/{row.number}", "wait": chip(found, row),
+        "lead": lead_name(found, row), "href": f"/cases/{row.number}", "wait": chip(found, row, short=True),
     }  # fmt: skip
 
 

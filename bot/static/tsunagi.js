@@ -18,7 +18,9 @@ const kept = (store, key, value) => {
 // ── Live regions ──────────────────────────────────────────────────────
 // What the server last sent, by id; the page's own touches (tabindex, busy, いま) must not look like news.
 const sent = new Map();
-const remember = (root) => $$("[id]", root).forEach((e) => sent.set(e.id, e.outerHTML));
+// A form's nonce is another at every rendering and says nothing new.
+const source = (e) => e.outerHTML.replace(/name="nonce" value="[^"]*"/g, "");
+const remember = (root) => $$("[id]", root).forEach((e) => sent.set(e.id, source(e)));
 const keyed = (element) => element.children.length > 0 && [...element.children].every((child) => child.id);
 const typing = (element) => {
   const at = document.activeElement;
@@ -47,9 +49,9 @@ function focusKey(at) {
 }
 
 function merge(old, fresh) {
-  const source = fresh.outerHTML;
-  if (sent.get(old.id) === source) return;
-  sent.set(old.id, source);
+  const news = source(fresh);
+  if (sent.get(old.id) === news) return;
+  sent.set(old.id, news);
   if (!keyed(fresh) || !(keyed(old) || old.children.length === 0)) {
     const node = replace(old, fresh);
     if (node !== old) { changed.push(node); remember(node); }
@@ -65,7 +67,7 @@ function merge(old, fresh) {
       node.classList.add("arrived");
       old.insertBefore(node, before);
       changed.push(node);
-      sent.set(node.id, child.outerHTML);
+      sent.set(node.id, source(child));
       remember(child);
       continue;
     }
@@ -231,6 +233,8 @@ document.addEventListener("submit", (event) => {
   if (form.matches("[data-draft]")) kept(sessionStorage, draftKey(form), null);
   busy(form, pressed);
   if (!form.hasAttribute("data-swap")) return;
+  // The form stays on the page: pressed again later, it is another event.
+  if (data.has("nonce")) data.set("nonce", `${data.get("nonce")}.${Date.now().toString(36)}`);
   event.preventDefault();
   send(form, data);
 });

@@ -354,7 +354,7 @@ async def test_every_event_of_a_case_has_a_button_where_it_is_legal(lite: Town, 
         assert commands_of(f"case.{event}") & found, f"no button for {event} in {stage}"
 
 
-@pytest.mark.parametrize("status", [s for s in STATUSES_OF_ISSUE])
+@pytest.mark.parametrize("status", list(STATUSES_OF_ISSUE))
 async def test_every_event_of_an_issue_has_a_button_where_it_is_legal(lite: Town, status: str) -> None:
     """I29."""
     number = await lite.accepted()

@@ -515,6 +515,15 @@ def the_sender_hears(life: Life, was: Case | None, case: Case, lines: list[Line]
         assert line.actor == h.sender or heard, f"I23: {case.number}#{h.no} {line.kind} by {line.actor} ({line.data}): {h.sender} was not told"
 
 
+#: Notices that want something of their reader.
+ASKING = frozenset(
+    ("offer", "ring", "question", "answered", "conditional", "without", "capacity_ask", "approve_please", "closing_proposed", "safety",
+     "worry", "conference", "conference_asked", "lengthen_proposed", "outreach_proposed", "withdrawal_asked", "urgency_raised",
+     "proxy_objected", "late_accept", "moved", "extended", "next_candidates", "expired", "place_free", "waitlisted", "considering",
+     "decline_taken_back", "checkin_cannot", "assigned", "proxy_told")
+)  # fmt: skip
+
+
 def quiet_after_death(life: Life, was: Case | None, case: Case, lines: list[Line], told: list[Any]) -> None:
     if not case.deceased or not case.open:
         return
@@ -522,8 +531,8 @@ def quiet_after_death(life: Life, was: Case | None, case: Case, lines: list[Line
     if was and was.deceased:
         allowed = set(approvers(case, life.place)) | {life.place.final_owner}
         for letter in told:
-            asked = letter.to_staff in allowed or letter.answer
-            assert asked, f"I27: {case.number}: {letter.kind} to {letter.to_staff or letter.to_room} after 逝去"
+            asked = letter.kind in ASKING or letter.kind.endswith("_wanted")
+            assert not asked or letter.to_staff in allowed, f"I27: {case.number}: {letter.kind} to {letter.to_staff or letter.to_room} after 逝去"
 
 
 CHECKS: tuple[Check, ...] = (

@@ -1,6 +1,7 @@
 """The same promises on plain values, thousands of steps a second: people decide at random, waits ring in their order."""
 
 import itertools
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,7 +10,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.properties.life import CHECKS, PEOPLE
@@ -259,10 +260,11 @@ def live(seed: int, steps: int) -> Paper:
     return paper
 
 
+SWEEP = os.environ.get("HYPOTHESIS_PROFILE") == "sweep"
 SEEDS: Any = st.integers(0, 2**32)
 
 
-@settings(max_examples=25)
+@settings(max_examples=1_000 if SWEEP else 20, phases=(Phase.explicit, Phase.generate))
 @given(SEEDS)
 def test_every_promise_holds_whatever_is_decided(seed: int) -> None:
     live(seed, 250)
