@@ -26,6 +26,8 @@ from storage.store import Store
 
 log = logging.getLogger(__name__)
 
+#: Seconds between looks for what went wrong: leases that nobody finished, events that were parked.
+MEND = 30.0
 BEAT = 1.0  #: seconds between looks when nothing wakes the loop sooner
 
 
@@ -96,6 +98,7 @@ async def work(app: App) -> None:
 async def once(app: App) -> int:
     """Do what is due now; answer how many timers rang. An error is logged and the next beat looks again."""
     rung = 0
+    loop = asyncio.get_running_loop()
     try:
         timer_due, letter_due = await app.store.read(lambda tx: (timers.next_due(tx), letters.next_due(tx)))
         now = await app.store.read(app.clock.now)
@@ -103,7 +106,11 @@ async def once(app: App) -> int:
             rung = await app.reminder.ring_due()
         if letter_due and letter_due <= now:
             await app.deliverer.send_due()
-        app.beaten["work"] = asyncio.get_running_loop().time()
+        if loop.time() - app.beaten.get("mend", 0) > MEND:
+            app.beaten["mend"] = loop.time()
+            await app.deliverer.recover()
+            await app.receiver.again_due()
+        app.beaten["work"] = loop.time()
     except Exception:
         log.exception("a beat went wrong; the next one looks again")
     return rung

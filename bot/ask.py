@@ -405,7 +405,10 @@ class Ask:
         if len(named) == 1:
             yield from self._buttons_of(case, named[0])
         else:
-            yield from (Choice(self._labelled(case, h, with_number=False), f"{case.number}#{h.no}") for h in named[:MOST_CHOICES])
+            yield from (
+                Choice(self._labelled(case, h, with_number=False), f"{case.number}#{h.no}")
+                for h in named[:MOST_CHOICES]
+            )
         if stands("lead", self.speaker, case, self.town, self.now):
             yield Choice(self.voice.say("button.issues"), f"困りごと {case.number}")
             yield Choice(self.voice.label("stage", "suspended"), f"中断 {case.number}", "quiet")
@@ -423,8 +426,13 @@ class Ask:
         scene = Scene(
             "summary", {}, case, handoff, None, self.speaker, None, self.town, self.now, self.voice, self.mark(case.id)
         )  # fmt: skip
-        held = ("connect", "attempt", "calm", "worry", "hold", "resume", "complete", "release", "fail")
-        asked = ("accept", "accept_if", "consider", "ask", "place_free", "waitlist", "decline", "answer", "agree", "without")
+        held: tuple[str, ...] = ("connect", "attempt", "calm", "worry", "hold", "resume", "complete", "release", "fail")
+        asked: tuple[str, ...] = ("accept", "accept_if", "consider", "ask", "place_free", "waitlist", "decline")
+        asked = (*asked, "answer", "agree", "without")
         if self.speaker.volunteer:
             held, asked = ("calm", "worry", "seen", "missed", "cannot"), ("accept", "decline_plain")
-        return Buttons(scene).add(*(held if handoff.held else asked), "withdraw", "mistake", quiet=("withdraw", "mistake")).done()
+        return (
+            Buttons(scene)
+            .add(*(held if handoff.held else asked), "withdraw", "mistake", quiet=("withdraw", "mistake"))
+            .done()
+        )

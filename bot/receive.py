@@ -20,7 +20,7 @@ from bot.voice.cards import did_key
 from bot.voice.refusals import word
 from storage import cases, inbox, letters, people, rooms, texts, turns, waits
 from storage.cases import SlowerWriter
-from storage.inbox import Arrival
+from storage.inbox import Arrival, Parked
 from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.turns import Turn
@@ -36,6 +36,8 @@ INSIDE: Final = frozenset({"web", "console", "form"})
 #: Nobody types faster than this to a workflow: events a minute and conversation.
 FLOOD: Final = 40
 PARKED_FOR: Final = timedelta(minutes=1)
+#: How often a parked event is tried again by itself.
+TRIES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,24 @@ class Receiver:
     async def again(self, id_: int) -> bool:
         """Try a parked event once more; False when there is none of this id."""
         return await self.store.transact(lambda tx: self._again(tx, id_))
+
+    async def again_due(self) -> int:
+        """Try what was parked and is due once more by itself; after the third try it waits for a human."""
+        found = await self.store.read(lambda tx: inbox.parked(tx, self.clock.now(tx)))
+        done = 0
+        for parked in found:
+            if parked.tries > TRIES:
+                continue
+            try:
+                done += await self.again(parked.id)
+            except Exception as broken:
+                log.exception("a parked event failed again: %s", parked.id)
+                await self._parked_again(parked, type(broken).__name__)
+        return done
+
+    async def _parked_again(self, parked: Parked, why: str) -> None:
+        pause = PARKED_FOR * 5**parked.tries
+        await self.store.transact(lambda tx: inbox.park(tx, parked.arrival, why, self.clock.now(tx) + pause))
 
     def _again(self, tx: Tx, id_: int) -> bool:
         parked = inbox.parked_one(tx, id_)

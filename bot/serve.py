@@ -1,90 +1,180 @@
-"""`tsunagi serve`: the pages and the loops in one process, until Ctrl-C."""
+"""`tsunagi serve`: the pages and the loops in one process, from the checks at the start to a quiet end."""
 
 import asyncio
-import contextlib
+import json
 import logging
+import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from errno import EADDRINUSE
+from types import FrameType
 from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
 
 from bot import app as composition
+from bot import town
+from bot.app import App
+from bot.clock import real
+from bot.operate import keep_town, run
 from bot.pages import routes
+from bot.pages.live import Feed
 from bot.settings import Settings
+from storage import people
 from storage.migrate import check
 
-#: Pages that are open hang on a line of events; nobody waits longer for them to go.
-GRACE: Final = 3
+#: Open answers get this long to end, then the letter in hand.
+DRAIN_SECONDS: Final = 2
+LAST_LETTER_SECONDS: Final = 20
 
 
 def serve(settings: Settings) -> int | None:
-    """Serve until stopped; a sentence and 1 when it cannot begin."""
+    """Serve until SIGTERM or SIGINT. Raises what `tsunagi` says in a sentence; 1 when the address cannot be had."""
     settings.secret()
     check(settings.database_url)
+    _town(settings)
     try:
-        listening = _listen(settings.host, settings.port)
+        listening = _listen(settings)
     except OSError as wrong:
-        print(_why(settings, wrong), file=sys.stderr)
+        print(_no_address(settings, wrong), file=sys.stderr)
         return 1
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    return asyncio.run(_run(settings, listening))
+    _quiet_logs(settings)
+    with listening, _signals_answered():
+        _run(settings, listening)
+    return None
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Take the address before anything else is begun."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    taken = socket.socket(family, socket.SOCK_STREAM)
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        taken.bind((host, port))
-        taken.listen(512)
-    except OSError:
-        taken.close()
-        raise
-    return taken
-
-
-def _why(settings: Settings, wrong: OSError) -> str:
-    where = f"{settings.host}:{settings.port}"
-    if wrong.errno in (98, 48):  # EADDRINUSE on Linux and macOS
-        return f"{where} is in use already: stop what listens there, or choose another with TSUNAGI_PORT (make demo PORT=8090)."
-    return f"{where} cannot be listened on: {wrong.strerror}."
-
-
-async def _run(settings: Settings, listening: socket.socket) -> int | None:
+def _run(settings: Settings, listening: socket.socket) -> None:
     app = composition.make(settings)
 
-    @contextlib.asynccontextmanager
+    @asynccontextmanager
     async def lifespan(pages: Starlette) -> AsyncIterator[None]:
-        pages.state.loops = True
+        server.feed = pages.state.feed
         working = asyncio.create_task(composition.work(app))
         try:
             yield
         finally:
-            working.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await working
-            await app.close()
+            await _end(app, working)
 
-    port = listening.getsockname()[1]
     config = uvicorn.Config(
-        routes(app, lifespan), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=GRACE,
-        lifespan="on", log_level="warning",
+        routes(app, lifespan), lifespan="on", ws="none", log_config=None, access_log=False, server_header=False,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
     )  # fmt: skip
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started and not serving.done():
-        await asyncio.sleep(0.02)
-    if server.started:
-        address = settings.base_url or f"http://{_host(settings.host)}:{port}"
-        print(f"つなぎ {address} (Ctrl-C でとめる)", flush=True)
-    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        await serving
-    return None if server.started else 1
+    server = _Server(config, _welcome(settings, listening))
+    server.run([listening])
 
 
-def _host(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+async def _end(app: App, working: "asyncio.Task[None]") -> None:
+    """Stop the loops after the letter in hand, then let go of the database."""
+    working.cancel()
+    with suppress(asyncio.CancelledError, TimeoutError):
+        await asyncio.wait_for(working, LAST_LETTER_SECONDS)
+    await app.close()
+
+
+class _Server(uvicorn.Server):
+    """Says its address when it listens, and ends open event streams when it is told to stop."""
+
+    def __init__(self, config: uvicorn.Config, welcome: str) -> None:
+        super().__init__(config)
+        self.feed: Feed | None = None
+        self._welcome = welcome
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets)
+        if self.started:
+            print(self._welcome, flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        if self.feed and self._loop:
+            self._loop.call_soon_threadsafe(self.feed.stop)
+        super().handle_exit(sig, frame)
+
+
+@contextmanager
+def _signals_answered() -> Iterator[None]:
+    """uvicorn raises the signal again when it has stopped; by then it has been answered."""
+    before = {one: signal.signal(one, lambda *_: None) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+
+
+# -- before it begins
+
+
+def _town(settings: Settings) -> None:
+    """There has to be a town: the one in the database, else the file that TSUNAGI_TOWN names. Raises NoTown."""
+
+    async def look(app: App) -> bool:
+        version = await app.store.read(people.town_version)
+        if settings.town is None or version:
+            await app.store.read(app.towns.of)
+            return False
+        years = town.years_around(real().date())
+        doc = town.read(settings.town.read_text(encoding="utf-8"), where=settings.town.name, years=years)
+        await app.store.transact(lambda tx: keep_town(tx, doc))
+        return True
+
+    if run(settings, look):
+        print(f"町の設定を読みこみました: {settings.town}")
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Take the address before anything is begun."""
+    found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, kind, protocol, _name, address = found[0]
+    listening = socket.socket(family, kind, protocol)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(512)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _no_address(settings: Settings, wrong: OSError) -> str:
+    where = f"{settings.host}:{settings.port}"
+    if wrong.errno == EADDRINUSE:
+        return f"{where} is in use: stop the other program, or choose another port with TSUNAGI_PORT (make demo PORT=8090)."
+    return f"{where} cannot be used ({wrong.strerror or wrong}): choose another with TSUNAGI_HOST and TSUNAGI_PORT."
+
+
+def _welcome(settings: Settings, listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    here = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"つなぎ {settings.base_url or here} (Ctrl-C でとめる)"
+
+
+# -- the log
+
+
+class _Json(logging.Formatter):
+    """A line of JSON for each record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
+            "where": record.name, "message": record.getMessage(),
+        }  # fmt: skip
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def _quiet_logs(settings: Settings) -> None:
+    """What went wrong, and nothing about what went well; to stderr as text or JSON."""
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_Json() if settings.log_format == "json" else text)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("bot").setLevel(logging.INFO)

@@ -1,5 +1,6 @@
 """Turning a demonstration's clock: every due instant in order, each rung and delivered at its own moment."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime, time, timedelta
@@ -10,6 +11,7 @@ from bot.deliver import Deliverer
 from bot.remind import Reminder
 from storage import people, timers
 from storage.store import Store
+from storage.timers import Timer
 from workflow.people import Town
 
 Told = Callable[[datetime, int], Awaitable[None] | None]
@@ -85,15 +87,20 @@ class Turner:
                 break
             if due > await self.now():
                 await self.set(due)
-            before = rung
             rung += await self.settle()
-            if rung == before:
+            left = await self._due(due)
+            if left and all(timer.id in self.reminder.parked for timer in left):
                 break  # only timers that were set aside are left
+            if left:
+                await asyncio.sleep(0)  # another process is at them
             if told and (waiting := told(due, rung)):
                 await waiting
         if moment > await self.now():
             await self.set(moment)
         return rung + await self.settle()
+
+    async def _due(self, at: datetime) -> list[Timer]:
+        return await self.store.read(lambda tx: timers.due(tx, at))
 
     async def settle(self) -> int:
         """Ring and send all that is due at this very moment."""

@@ -172,11 +172,12 @@ def decide_support(case: Case, act: Act) -> Outcome:
 def set_interval(case: Case, span: str, act: Act, *, lengthen: bool = False) -> Outcome:
     """間隔: of the watcher's check-ins. Longer than a month only when a human agrees to the proposal after three 会えた."""
     must_lead(case, act)
-    parsed = Span.parse(span)
-    probe = act.at + _length(parsed, act)
-    if probe - act.at > LONGEST_INTERVAL:
+    hours = act.town.body.hours
+    asked = Span.parse(span).after(act.at, hours)
+    # A month that ends on closed days is a month all the same.
+    if asked > hours.next_open(act.at + LONGEST_INTERVAL):
         raise no.DayOutOfRange(latest=act.at + LONGEST_INTERVAL)
-    longer = probe - act.at > timedelta(days=31)
+    longer = asked > hours.next_open(act.at + timedelta(days=31))
     proposed = [h for h in case.held if h.lengthen]
     if longer and not (lengthen and proposed):
         raise no.LengthenByProposalOnly()
@@ -184,11 +185,6 @@ def set_interval(case: Case, span: str, act: Act, *, lengthen: bool = False) -> 
     for handoff in proposed if lengthen else ():
         out.put(replace(handoff, lengthen=False, calm=0, cadence=span))
     return out.note("case.interval", case.interval or None, span, agreed=lengthen).done()
-
-
-def _length(span: Span, act: Act) -> timedelta:
-    hours = act.town.body.hours
-    return span.after(act.at, hours) - act.at
 
 
 def set_signs(case: Case, text: int, act: Act) -> Outcome:

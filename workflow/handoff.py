@@ -612,6 +612,7 @@ def assign(case: Case, handoff: Handoff, person: str, act: Act) -> Outcome:
         raise no.HeadsOnly()
     if handoff.holder == person:
         raise no.OwnerAlready(holder=person)
+    not_after_death(case)
     out = Outcome(case, act)
     before = handoff.holder
     moved = out.put(replace(handoff, holder=person, held_by_head=False))
@@ -631,6 +632,7 @@ def hold_for(case: Case, handoff: Handoff, act: Act) -> Outcome:
         raise no.HeadsOnly()
     if not handoff.held:
         raise no.OfferEnded(state=handoff.state, agency=handoff.to_agency)
+    not_after_death(case)
     out = Outcome(case, act)
     before = handoff.holder
     moved = out.put(replace(handoff, holder=act.who, held_by_head=True))
@@ -648,6 +650,7 @@ def take_over(case: Case, handoff: Handoff, act: Act) -> Outcome:
         raise no.NoOfferWaiting()
     if act.by is None or handoff.to_agency not in act.by.agencies or act.who == handoff.holder:
         raise no.NotYours(actors=("receiver",), holder=handoff.holder, agency=handoff.to_agency)
+    not_after_death(case)
     out = Outcome(case, act)
     before = handoff.holder
     moved = out.put(replace(handoff, holder=act.who, held_by_head=False))

@@ -146,7 +146,7 @@ def visible(ask: Ask) -> set[str]:
             "help",
             "today",
             "next",
-            "list_",
+            "list",
             "emergency",
             "talk",
             "phone",

@@ -35,6 +35,8 @@ SLOTS: Final = ((9, 40), (13, 20), (16, 10))
 SEED: Final = 20260611
 FILE: Final = Path(__file__).with_name("nagare.toml")
 
+OFFICIAL: Final = "ogawa"
+
 CONCERNS: Final = (
     "介護 困窮", "ひきこもり 困窮", "障害 子育て", "債務 こころ", "住まい 家族", "介護 ひきこもり", "不登校 家族", "病気 仕事", "子育て 困窮",
     "介護", "困窮 仕事", "障害 仕事", "こころ 家族", "介護 障害 債務",
@@ -134,7 +136,7 @@ class Grower:
         if case.consent and case.consent.state == "pending" and self.chance(0.22):
             await self.say(lead, f"同意 {case.number} あり")
         if case.decision == "pending" and self.chance(0.12):
-            await self.say("ogawa", f"決定 {case.number}")
+            await self.say(OFFICIAL, f"決定 {case.number}")
         for handoff in case.handoffs:
             if await self.handoff(case, handoff):
                 return

@@ -14,7 +14,23 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot.app import App
-from bot.pages import board, case, cases, chat, demo, health, help, intake, live, paper, saying, session, stuck, today, town
+from bot.pages import (
+    board,
+    case,
+    cases,
+    chat,
+    demo,
+    health,
+    help,
+    intake,
+    live,
+    paper,
+    saying,
+    session,
+    stuck,
+    today,
+    town,
+)
 from bot.pages.frame import STATIC, Desk, bare, desk, missing, page, worded
 from bot.pages.shield import Shield
 from bot.towns import NoTown

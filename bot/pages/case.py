@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from bot.pages import path, saying
+from bot.pages import naming, path, saying
 from bot.pages.beside import chip, holders, owners, wait_label
 from bot.pages.frame import Desk, NotFound, View, at, show, urgency
 from bot.pages.turns import asks_now, card_view
@@ -29,6 +29,7 @@ COLUMNS: Final = 5
 async def case(found: Desk) -> Response:
     """Whoever may not know a case is told the same as of one that is not there."""
     typed = numbers.find(str(found.request.path_params["number"]))
+    await naming.give(found)
     view = await found.read(lambda tx: _view(tx, found, typed[0])) if typed else None
     if view is None:
         raise NotFound

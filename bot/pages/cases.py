@@ -99,8 +99,8 @@ def listed(tx: Tx, me: Staff, wanted: Filter, *, closed: bool = False, limit: in
 # -- what a row shows
 
 
-def chip(found: Desk, row: CaseRow, *, named: bool = True) -> dict[str, Any]:
-    """The nearest wait of a case, worded."""
+def chip(found: Desk, row: CaseRow, *, short: bool = False) -> dict[str, Any]:
+    """The nearest wait of a case, worded; `short` is for a tile: 「定期確認 6/16」."""
     voice = found.voice
     if row.stage == "closed":
         return {"kind": "done", "text": voice.label("stage", "closed")}
@@ -108,8 +108,12 @@ def chip(found: Desk, row: CaseRow, *, named: bool = True) -> dict[str, Any]:
         return {"kind": "paused", "text": voice.say("chip.paused")}
     hours = None if row.urgency is Urgency.EMERGENCY else found.town.body.hours
     left = voice.left(row.nearest_due, found.now, hours)
-    label = voice.label("wait", row.nearest_kind) if named else ""
-    text = f"{label} {left.text}".strip()
+    label, when = voice.label("wait", row.nearest_kind), left.text
+    if short:
+        label = label.partition("(")[0]
+        far = when == voice.say("left.until", day=voice.day(row.nearest_due, found.now))
+        when = voice.day(row.nearest_due, found.now).partition("(")[0] if far else when
+    text = f"{label} {when}".strip()
     return {"kind": left.kind, "text": text, "share": left.share, "iso": row.nearest_due.isoformat()}
 
 

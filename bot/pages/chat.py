@@ -6,8 +6,8 @@ from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
-from bot.pages import beside, saying
-from bot.pages.frame import Desk, View, at, show
+from bot.pages import beside, naming, saying
+from bot.pages.frame import Desk, View, at, clock, show
 from bot.pages.saying import OWN
 from bot.reading import Reading
 from storage import conversation, reads
@@ -39,6 +39,7 @@ async def chat(found: Desk) -> Response:
     asked = found.query("room")
     room = asked if asked in me.agencies else None
     before = int(found.query("before")) if found.query("before").isdigit() else None
+    await naming.give(found)
     view, newest = await found.read(lambda tx: _view(tx, found, room, before))
     if newest:
         await found.write(lambda tx: reads.seen(tx, me.code, room or "", newest))
@@ -72,36 +73,37 @@ def _merged(
     """Letters, what was said to get them, and colleagues' words, in the order of their ids."""
     words = conversation.said(tx, [row.inbox_id for row in mine if row.answer and row.inbox_id is not None])
     items: list[Item] = []
+    newest = max((row.id for row in mine if row.answer), default=0)
     for place, row in enumerate(mine):
         if row.answer and (own := words.get(row.inbox_id or 0)):
             items.append(Item(row.id - 1, own.at, _own(found, own, row)))
-        items.append(Item(row.id, row.created_at, _letter(found, reading, row, hidden, whole=place >= len(mine) - WHOLE)))
+        items.append(Item(row.id, row.created_at, _letter(found, reading, row, hidden, whole=place >= len(mine) - WHOLE, newest=newest)))
     items += [Item(post.id, post.at, _post(found, post)) for post in posted]
     return sorted(items, key=lambda item: item.id)
 
 
-def _letter(found: Desk, reading: Reading, row: LetterRow, hidden: list[tuple[str, str]], *, whole: bool) -> View:
+def _letter(found: Desk, reading: Reading, row: LetterRow, hidden: list[tuple[str, str]], *, whole: bool, newest: int) -> View:
     """An answer is a bubble; everything else is a card, as it is true now."""
     if row.kind == "answer":
-        return saying.message(found, row, hidden, private=row.to_room is not None)
+        return saying.message(found, row, hidden, private=row.to_room is not None, over=row.id < newest)
     card = reading.card(row)
     if not whole and card.number and not card.choices:
         text = card.band[1] if card.band else card.title
         return {
             "settled": True, "id": f"m-{row.id}", "number": card.number, "mark": card.mark, "text": text, "href": card.href,
-            "at": at(found, row.created_at, short=True),
+            "at": clock(found, row.created_at),
         }  # fmt: skip
     tokens = {choice.says: saying.token(row, choice.says) for choice in card.choices}
     return {
         "id": f"m-{row.id}", "who": {"name": found.t("つなぎ"), "initial": "つ", "bot": True},
-        "at": at(found, row.created_at, short=True),
+        "at": clock(found, row.created_at),
         "card": card.view(f"card-{row.id}", tokens) | {"hidden": hidden},
     }  # fmt: skip
 
 
 def _own(found: Desk, own: Said, row: LetterRow) -> View:
     return {
-        "id": f"w-{row.id}", "own": True, "who": {"name": "", "initial": ""}, "text": own.words, "at": at(found, own.at, short=True)
+        "id": f"w-{row.id}", "own": True, "who": {"name": "", "initial": ""}, "text": own.words, "at": clock(found, own.at)
     }
 
 
@@ -109,7 +111,7 @@ def _post(found: Desk, post: Post) -> View:
     name = found.voice.name(post.by_staff)
     return {
         "id": f"p-{post.id}", "own": post.by_staff == found.reader.code, "who": {"name": name, "initial": name[:1]},
-        "text": post.words, "at": at(found, post.at, short=True),
+        "text": post.words, "at": clock(found, post.at),
     }  # fmt: skip
 
 

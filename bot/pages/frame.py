@@ -20,7 +20,7 @@ from bot import sign
 from bot.app import App
 from bot.clock import real
 from bot.voice import Voice, voice_for
-from storage import people
+from storage import conversation, journal, people
 from storage.people import Session
 from storage.store import Tx
 from workflow.people import Role, Staff, Town
@@ -54,6 +54,7 @@ class Desk:
     me: Staff | None
     demo: bool
     left: int = 0  #: seconds until this session ends
+    pulse: str = ""  #: what is another whenever a page may look another
 
     @cached_property
     def voice(self) -> Voice:
@@ -108,17 +109,23 @@ async def desk(request: Request) -> Desk:
     app: App = request.app.state.tsunagi
     token = request.cookies.get(COOKIE, "")
 
-    def look(tx: Tx) -> tuple[Town, datetime, Session | None, bool]:
+    def look(tx: Tx) -> tuple[Town, datetime, Session | None, bool, str]:
         town, now = app.towns.of(tx), app.clock.now(tx)
         session = people.session(tx, sign.hashed(token), real()) if token else None
-        return town, now, session, people.demo_clock(tx) is not None
+        return town, now, session, people.demo_clock(tx) is not None, pulse(tx)
 
-    town, now, session, demo = await app.store.read(look)
+    town, now, session, demo, beat = await app.store.read(look)
     me = town.staff.get(session.staff) if session else None
-    found = Desk(app, request, town, now, me, demo, _left(session))
+    found = Desk(app, request, town, now, me, demo, _left(session), beat)
     if session and me and not found.live and (real() - session.seen_at).total_seconds() > TOUCHED_EVERY:
         await app.store.transact(lambda tx: people.touch_session(tx, session.hash, real(), real() + sign.SESSION_LIVES))
     return found
+
+
+def pulse(tx: Tx) -> str:
+    """What is another whenever a page may look another: journal, letters, posts, town, a turned clock."""
+    seen = (journal.newest(tx), *conversation.pulse(tx), people.town_version(tx), people.demo_clock(tx))
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
 
 
 def _left(session: Session | None) -> int:
@@ -166,7 +173,7 @@ ENVIRONMENT.globals["t"] = _t
 ENVIRONMENT.globals["build"] = build
 
 
-def show(found: Desk, template: str, title: str, section: str = "", *, status: int = 200, **view: Any) -> Response:
+def show(found: Desk, template: str, title: str, section: str = "", /, *, status: int = 200, **view: Any) -> Response:
     """Render a page in the reader's language."""
     page = _frame(found, title, section) | {k: view.pop(k) for k in ("focus", "plain") if k in view}
     token = _desk.set(found)
@@ -191,6 +198,7 @@ def _frame(found: Desk, title: str, section: str) -> View:
         "now_label": voice.clock(found.now),
         "path": path,
         "session_left": found.left,
+        "pulse": found.pulse,
     }
 
 
@@ -300,6 +308,11 @@ def at(found: Desk, moment: datetime | None, *, short: bool = False) -> View:
     today = moment.astimezone(town.tz).date() == found.now.astimezone(town.tz).date()
     text = voice.clock(moment) if short and today else voice.moment(moment, found.now)
     return {"text": text, "iso": moment.isoformat()}
+
+
+def clock(found: Desk, moment: datetime) -> View:
+    """A moment of a day that stands above it."""
+    return {"text": found.voice.clock(moment), "iso": moment.isoformat()}
 
 
 def urgency(found: Desk, level: str) -> View:

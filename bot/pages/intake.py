@@ -9,9 +9,8 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from adapters.base import Address, Inbound, Said, Sender
-from bot.record import record
-
 from bot.pages.frame import Desk, nonce, show
+from bot.record import record
 from storage import cases, texts
 from storage.store import Tx
 from workflow.outcome import Act, Outcome

@@ -11,20 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot.app import App
-from bot.pages.frame import desk
-from storage import conversation, journal, people
-from storage.store import Tx
+from bot.pages.frame import desk, pulse
 
 log = logging.getLogger(__name__)
 
 EVERY: Final = 1.0
 HEARTBEAT: Final = 15
-Pulse = tuple[object, ...]
-
-
-def _pulse(tx: Tx) -> Pulse:
-    """What is another whenever a page may look another: journal, letters, posts, town, a turned clock."""
-    return (journal.newest(tx), *conversation.pulse(tx), people.town_version(tx), people.demo_clock(tx))
 
 
 class Feed:
@@ -35,28 +27,33 @@ class Feed:
         self._open: set[asyncio.Event] = set()
         self._soon = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
+        self._stopped = False
         app.store.on_commit(lambda _flags: self._soon.set())
 
-    async def listen(self) -> AsyncIterator[ServerSentEvent]:
-        """Yield "changed" whenever there is something new."""
+    async def listen(self, *, missed: bool) -> AsyncIterator[ServerSentEvent]:
+        """Yield "changed" whenever there is something new; at once when something was `missed` since the page was made."""
         mine = asyncio.Event()
         self._open.add(mine)
+        if missed or self._stopped:
+            mine.set()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         try:
             while True:
                 await mine.wait()
                 mine.clear()
+                if self._stopped:
+                    return
                 yield ServerSentEvent(event="changed", data="{}")
         finally:
             self._open.discard(mine)
 
     async def _look(self) -> None:
         """Until nobody listens any more."""
-        last: Pulse | None = None
+        last: str | None = None
         while self._open:
             try:
-                now: Pulse | None = await self._app.store.read(_pulse)
+                now: str | None = await self._app.store.read(pulse)
             except Exception:
                 log.warning("open pages cannot be told: the database does not answer")
                 now = last
@@ -66,6 +63,11 @@ class Feed:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._soon.wait(), EVERY)
             self._soon.clear()
+
+    def stop(self) -> None:
+        """End every line: the process is going."""
+        self._stopped = True
+        self.tell()
 
     def tell(self) -> None:
         for one in self._open:
@@ -78,7 +80,9 @@ async def events(request: Request) -> Response:
     if found.me is None:
         return Response(status_code=204)
     feed: Feed = request.app.state.feed
-    return EventSourceResponse(feed.listen(), ping=HEARTBEAT, ping_message_factory=_beat, headers={"cache-control": "no-store"})
+    since = request.query_params.get("since", "")
+    listening = feed.listen(missed=bool(since) and since != found.pulse)
+    return EventSourceResponse(listening, ping=HEARTBEAT, ping_message_factory=_beat, headers={"cache-control": "no-store"})
 
 
 def _beat() -> ServerSentEvent:

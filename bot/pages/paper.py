@@ -121,7 +121,7 @@ def _way(found: Desk) -> str:
     me, voice = found.reader, found.voice
     evening = found.town.body.hours.end_of_day(found.now) + timedelta(hours=1)
     row = next(iter(found.town.on_duty(evening)), None)
-    taker = (voice.name(row.staff) if row.staff else row.name) if row else found.t("当番")
+    taker = row.name if row else found.t("当番")
     return f"{voice.agency(me.agency)} {voice.name(me.code)} → {taker}"
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from adapters.base import Address, Chose, Inbound, Said, Sender
-from bot.pages.frame import Desk, View, at, back_to, nonce
+from bot.pages.frame import Desk, View, back_to, clock, nonce
 from bot.reading import as_written
 from storage import conversation, turns
 from storage.letters import LetterRow
@@ -65,14 +65,16 @@ def fields(found: Desk, place: str, back: str = "") -> list[tuple[str, str]]:
     return [*hidden, ("back", back)] if back else hidden
 
 
-def message(found: Desk, letter: LetterRow, hidden: list[tuple[str, str]], *, private: bool) -> View:
-    """An answer as a bubble; what it lists as a card, its choices below."""
+def message(found: Desk, letter: LetterRow, hidden: list[tuple[str, str]], *, private: bool, over: bool = False) -> View:
+    """An answer as a bubble; what it lists as a card, its choices below. A preview that is `over` asks no more."""
     made = as_written(letter)
     shown: View = {
         "id": f"m-{letter.id}", "who": {"name": found.t("つなぎ"), "initial": "つ", "bot": True},
-        "at": at(found, letter.created_at, short=True), "private": private, "hidden": hidden,
+        "at": clock(found, letter.created_at), "private": private, "hidden": hidden,
     }  # fmt: skip
     choices = [{"label": c.label, "token": token(letter, c.says), "style": c.style} for c in made.choices]
+    if over and any(c.says == "送る" for c in made.choices):
+        choices = []
     if not made.facts:
         text = f"{made.title}\n{made.text}" if made.title else made.text
         return shown | {"text": text, "choices": choices}

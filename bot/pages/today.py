@@ -9,8 +9,9 @@ from starlette.responses import Response
 from adapters.base import Choice
 from bot.ask import Ask
 from bot.commands.lists import open_questions
-from bot.reading import as_written
+from bot.pages import naming
 from bot.pages.frame import Desk, nonce, show
+from bot.reading import as_written
 from bot.voice.cards import Card, card
 from bot.voice.scene import Scene
 from bot.words import take_apart
@@ -39,6 +40,7 @@ IN_A_ROW: Final = 3
 
 async def today(found: Desk) -> Response:
     """What is this person's turn, and what they are waiting for."""
+    await naming.give(found)
     if found.reader.volunteer:
         view = await found.read(lambda tx: _one_question(tx, found))
         return show(found, "question.html", found.t("今日"), "today", **view)
@@ -241,13 +243,13 @@ def _one_question(tx: Tx, found: Desk) -> dict[str, Any]:
             {"label": found.t("電話がほしい"), "token": "|電話", "glyph": "phone"},
             {"label": found.t("しばらくお休みします"), "token": "|休み", "style": "quiet"},
         ]
-        return view | {"title": found.voice.say("today.none"), "choices": quiet, "hidden": hidden("/today"), "help": help_}
+        return view | {"heading": found.voice.say("today.none"), "choices": quiet, "hidden": hidden("/today"), "help": help_}
     case, wait = questions[0]
     view["id"] = f"question-{wait.id}"
     made = card_of(found, case, wait, marks.words_of(tx, found.reader.code).get(case.id, ""))
     shown = drawn(found, made, f"ask-{wait.id}", "/today")
     if made.kind != "checkin":
-        return view | {"card": shown, "help": help_, "title": made.title}
+        return view | {"card": shown, "help": help_, "heading": made.title}
     view["q"] = {
         "to": _addressed(found), "number": case.number, "title": made.text, "choices": shown["choices"],
         "hidden": shown["hidden"], "help": help_, "heed": _heed(tx, found, case, wait),

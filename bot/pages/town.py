@@ -8,8 +8,8 @@ import segno
 from starlette.responses import Response
 
 from bot import sign
-from bot.reading import as_written
 from bot.pages.frame import Desk, NotForYou, iso, nonce, show
+from bot.reading import as_written
 from bot.voice.speech import WEEKDAYS
 from storage import letters, people
 from storage.people import AbsenceRow
@@ -189,7 +189,7 @@ def _wrong(found: Desk, who: str, start: date | None, end: date | None, deputy: 
         wrong.append(("who", "ほかの方の不在は、機関長か調整役が登録します。"))
     if start is None:
         wrong.append(("start", "いつからかを選んでください。"))
-    if end is None or (start is not None and end < start):
+    elif end is None or end < start:
         wrong.append(("end", "いつまでかを、始まりの日から後で選んでください。"))
     elif end > today + FARTHEST or end < today:
         wrong.append(("end", "きょうから400日までの日を選んでください。"))

@@ -1,5 +1,7 @@
 """English: the second language, real enough to work in. Same keys and places as Japanese (tests/bot/test_voice.py)."""
 
+from bot.voice.page_words import WORDS
+
 SENTENCES: dict[str, str] = {
     # -- small change
     "list.comma": ", ",
@@ -774,6 +776,7 @@ SENTENCES: dict[str, str] = {
     "line.case.propose_closing": "{actor} proposed to close it ({reason})",
     "line.case.close": "Closed, approved by {actor} ({reason})",
     "line.case.close_at_once": "{actor} closed it ({reason})",
+    "line.case.told": "{actor} wrote down what was told",
     "line.case.screened": "{actor} recorded the first assessment ({result})",
     "line.case.consent": "{actor} recorded consent ({dest})",
     "line.case.basis": "{actor} recorded why it may be shared with {agency} ({basis})",
@@ -1211,6 +1214,7 @@ LABELS: dict[str, dict[str, str]] = {
 }
 
 UI: dict[str, str] = {
+    **WORDS,
     "チャット": "Chat",
     "ボード": "Board",
     "事例": "Cases",

@@ -3,6 +3,8 @@
 Places: {case} is number and 目印 (or 目印 first for volunteers); people, agencies and days arrive already worded.
 """
 
+from bot.voice.page_words import WORDS
+
 SENTENCES: dict[str, str] = {
     # -- small change
     "list.comma": "、",
@@ -779,6 +781,7 @@ SENTENCES: dict[str, str] = {
     "line.case.propose_closing": "{actor}が終結を提案しました({reason})",
     "line.case.close": "{actor}の承認で終結しました({reason})",
     "line.case.close_at_once": "{actor}が終結にしました({reason})",
+    "line.case.told": "{actor}がうかがったことを記録しました",
     "line.case.screened": "{actor}が見立てを記録しました({result})",
     "line.case.consent": "{actor}が同意を記録しました({dest})",
     "line.case.basis": "{actor}が{agency}と共有できる理由を記録しました({basis})",
@@ -1108,6 +1111,7 @@ LABELS: dict[str, dict[str, str]] = {
 UI: dict[str, str] = {
     word: word
     for word in (
+        *WORDS,
         "チャット",
         "ボード",
         "事例",

@@ -78,7 +78,9 @@ def _value(kind: str, name: str, value: str, voice: Voice, now: datetime) -> str
     if name == "agency":
         return voice.agency(value)
     if name in ("reason", "code"):
-        return voice.label("decline" if kind.startswith("handoff") else "reintake" if kind == "case.reintake" else "closing", value)
+        return voice.label(
+            "decline" if kind.startswith("handoff") else "reintake" if kind == "case.reintake" else "closing", value
+        )
     if name in ("until", "recheck"):
         try:
             return voice.day(datetime.fromisoformat(value), now)

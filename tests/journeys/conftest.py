@@ -54,7 +54,13 @@ def found_broken(tx: Tx, town: Town) -> list[str]:
             for h in case.handoffs
             if h.ended and not h.ended_at
         ]
+    told = tx.execute(
+        tables.letters.select().with_only_columns(tables.letters.c.to_staff, tables.letters.c.to_room).distinct()
+    ).all()
+    rooms = {room for _, room in told}
     for person in place.staff.values():
+        if person.code not in {who for who, _ in told} and not rooms & set(person.agencies):
+            continue
         voice = voice_for(place, person.language or place.language)
         reading = Reading(tx, place, person, now, voice)
         rows = letters.for_person(tx, person.code, person.agencies, 0, 500, surface="web")

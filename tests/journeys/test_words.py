@@ -269,13 +269,28 @@ ODD = {
 }
 
 
+#: What the asked side hears; nothing: it was the plain 引受 after all.
+HEARD = {
+    "ten thousand letters": "TooManyWords", "an offer ten thousand letters long": "TooManyWords", "control characters": None, "NULs": None,
+    "zero width": None, "a lone surrogate": None, "a number that is none": "WrongCheckDigit",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("odd", ODD)
-async def test_whatever_is_typed_is_answered_in_words(town: Town, odd: str) -> None:
-    await offered(town)
+async def test_whatever_is_typed_is_answered_in_words(lite: Town, odd: str) -> None:
+    await offered(lite)
     for who in ("ishii", "suzuki", "nobody-we-know"):
-        answered = await town.tries(who, ODD[odd])
+        answered = await lite.tries(who, ODD[odd])
         assert answered.inbox is not None and answered.messages and answered.messages[0].text.strip()
         assert "{" not in answered.messages[0].text.replace(ODD[odd], "")
+        if who == "ishii":
+            assert answered.refused == HEARD.get(odd, "UnknownWords")
+
+
+async def test_every_odd_thing_is_kept_by_either_database(town: Town) -> None:
+    await offered(town)
+    for typed in ODD.values():
+        assert (await town.tries("suzuki", typed)).messages[0].text
 
 
 async def test_letters_without_width_or_sound_are_passed_over(town: Town) -> None:

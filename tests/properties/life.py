@@ -380,7 +380,7 @@ class Life:
         assert all(len(at) <= 3 for at in days.values()), f"I28: more than three a day: {[k for k, v in days.items() if len(v) > 3]}"
         for who, at in weeks.items():
             row = sorted(at - asked[who])  # what rides along with something asked for is no message of its own
-            near = [(a, b) for a, b in zip(row, row[1:], strict=False) if b - a < timedelta(days=7)]
+            near = [(a, b) for a, b in itertools.pairwise(row) if b - a < timedelta(days=7)]
             assert not near, f"I28: {who}, a volunteer, more than once a week: {near}"
 
 
@@ -494,8 +494,8 @@ def in_business_time(life: Life, was: Case | None, case: Case, lines: list[Line]
         handoff = case.handoff(wait.handoff) if wait.handoff else None
         hours = hours_for(wait.owner, handoff, case, town, now)
         if wait.urgency is Urgency.EMERGENCY:
-            if wait.kind == "react":
-                assert wait.due_at - now == timedelta(minutes=30), f"I16: {case.number}: EMERGENCY react due after {wait.due_at - now}"
+            if wait.kind == "react" and not wait.extended:
+                assert timedelta() <= wait.due_at - now <= timedelta(minutes=30), f"I16: {case.number}: EMERGENCY react due after {wait.due_at - now}"
         elif wait.due_at == wait.policy.due(now, hours, wait.urgency):
             assert hours.admits(wait.due_at), f"I16: {case.number}: {wait.kind} due {wait.due_at} while closed"
 

@@ -60,9 +60,29 @@ class Paper:
         )  # fmt: skip
         out = stage.open_case(bare, tuple(self.chance.sample(list(self.place.concerns), 2)), self.act(who))
         self.keep(None, out)
+        walk = list(self.walk())
+        for decide in walk[: self.chance.choice((0, 2, 2, 3, 5, len(walk) - 1, len(walk)))]:
+            self.keep(self.cases[-1], decide(self.cases[-1], self.act(who)))
+
+    def walk(self) -> Iterator[Callable[[Case, Act], Outcome]]:
+        """A case's straight way, of which it goes some steps."""
+        place = self.place
+        yield lambda c, a: facts.consent(c, "full", (), a)
+        yield lambda c, a: facts.screen(c, "continue", a)
+        yield lambda c, a: stage.move(c, "untangling", a)
+        yield lambda c, a: facts.no_conference(c, a)
+        yield lambda c, a: stage.move(c, "role_division", a)
+        for i in (0, 1):
+            yield lambda c, a, i=i: facts.judge_issue(c, c.issues[i].concern, "mark_gap", a)  # type: ignore[misc]
+        yield lambda c, a: stage.move(c, "support", a)
+        yield lambda c, a: decisions.offer_accepted(c, place.duties[WATCH], place.agencies["minsei-kita"], "yamamoto", a)
+        yield lambda c, a: facts.set_interval(c, "1mo", a)
+        yield lambda c, a: facts.set_signs(c, 7, a)
+        yield lambda c, a: stage.move(c, "watching", a)
 
     def step(self) -> None:
-        case = self.chance.choice(self.cases[-5:])
+        alive = [c for c in self.cases if c.open]
+        case = self.chance.choice(alive if alive and self.chance.random() < 0.97 else self.cases)
         who, decide = self.chance.choice(list(self.could(case)))
         if self.chance.random() < 0.1:
             who = self.chance.choice(PEOPLE)  # somebody else altogether
@@ -145,14 +165,14 @@ class Paper:
         yield lead, lambda a: facts.talked(case, a)
         yield "takahashi", lambda a: facts.extend(case, day, a)
         if chance.random() < 0.15:
+            yield lead, lambda a: stage.propose_closing(case, chance.choice(CLOSINGS), a, procedure=chance.random() < 0.5)
             yield "takahashi", lambda a: facts.interim(case, a)
             yield "takahashi", lambda a: facts.end_coordination(case, a)
             yield lead, lambda a: facts.abuse(case, a)
-            yield lead, lambda a: stage.record_death(case, a)
+            if chance.random() < 0.3:
+                yield lead, lambda a: stage.record_death(case, a)
             yield lead, lambda a: stage.propose_suspension(case, day, a)
-        for to in chance.sample(STAGES, 3):
-            yield lead, lambda a, to=to: stage.move(case, to, a, reason="retake")  # type: ignore[misc]
-        yield lead, lambda a: stage.propose_closing(case, chance.choice(CLOSINGS), a, procedure=chance.random() < 0.5)
+        yield from self.onward(case, lead)
         if case.proposal:
             for who in approvers(case, town)[:3]:
                 yield who, lambda a: stage.approve(case, a)
@@ -161,6 +181,17 @@ class Paper:
             found = list(self.about(case, handoff))
             yield from found
             yield from found
+
+    def onward(self, case: Case, lead: str) -> Iterator[tuple[str, Callable[[Act], Outcome]]]:
+        """Along the path: to anywhere, and a few times to where it may well go."""
+        forward = {"intake": "untangling", "untangling": "role_division", "role_division": "support", "support": "watching", "suspended": case.left}
+        for to in (*self.chance.sample(STAGES, 2), *(forward.get(case.stage) or "intake",) * 3):
+            yield lead, lambda a, to=to: stage.move(case, to, a, reason="retake")  # type: ignore[misc]
+        if case.stage == "intake" and not case.handoffs:
+            yield lead, lambda a: stage.propose_closing(case, "info_only", a)
+        if case.stage in ("role_division", "support") and any(i.status == "open" for i in case.issues):
+            concern = next(i.concern for i in case.issues if i.status == "open")
+            yield from ((lead, lambda a: facts.judge_issue(case, concern, "mark_gap", a)),) * 3
 
     def about(self, case: Case, h: Handoff) -> Iterator[tuple[str, Callable[[Act], Outcome]]]:
         chance, town, at = self.chance, self.place, self.town.now
@@ -243,6 +274,9 @@ class Paper:
         self.keep(case, out)
 
 
+SPANS = (*(timedelta(hours=h) for h in (0.3, 1, 3, 3, 9, 9, 24, 24, 24, 72, 72)), timedelta(days=9))
+
+
 def live(seed: int, steps: int) -> Paper:
     chance = Random(seed)
     paper = Paper(chance)
@@ -250,13 +284,12 @@ def live(seed: int, steps: int) -> Paper:
         paper.open()
     for _ in range(steps):
         dice = chance.random()
-        if dice < 0.02 and len(paper.cases) < 12:
+        if dice < 0.03 and sum(c.open for c in paper.cases) < 4:
             paper.open()
-        elif dice < 0.88:
+        elif dice < 0.92:
             paper.step()
         else:
-            span = chance.choice((timedelta(minutes=20), timedelta(hours=3), timedelta(days=1), timedelta(days=3), timedelta(days=9), timedelta(days=40)))
-            paper.turn(span, asleep=chance.random() < 0.25)
+            paper.turn(chance.choice(SPANS), asleep=chance.random() < 0.25)
     return paper
 
 

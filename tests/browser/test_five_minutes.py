@@ -1,0 +1,190 @@
+"""The five minutes of the README in a real browser: two windows, a refusal that helps, silence that climbs, a close by two."""
+
+import re
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import PHONE, People
+
+pytestmark = pytest.mark.browser
+
+NUMBER = re.compile(r"\d{3}-\d{3}-\d{2}")
+
+
+LAST = "document.querySelector('#log > :last-child')?.id"
+
+
+def gone_on(page: Page, before: str) -> None:
+    """Wait until the conversation has something new at its end."""
+    page.wait_for_function(f"before => {LAST} !== before", arg=before)
+
+
+def words(page: Page, text: str) -> None:
+    """Type words and send them by Enter; wait until the conversation has gone on."""
+    before = page.evaluate(LAST)
+    page.fill("#words", text)
+    page.keyboard.press("Enter")
+    gone_on(page, before)
+
+
+def answer(page: Page) -> str:
+    return page.locator("#log > *").last.inner_text()
+
+
+def send(page: Page) -> None:
+    """Press 送る on the newest preview."""
+    before = page.evaluate(LAST)
+    page.locator("#log button", has_text=re.compile("^送る$")).last.click()
+    gone_on(page, before)
+
+
+def turn(page: Page, label: str, settle: str) -> None:
+    """Turn the town's clock and wait until the turning is done."""
+    shown = page.locator("#town-clock").inner_text()
+    page.locator("aside.demo button", has_text=label).click()
+    page.wait_for_load_state()
+    expect(page.locator("#town-clock")).not_to_have_text(shown, timeout=60_000)
+    page.goto(settle)
+
+
+def press(page: Page, number: str, label: str) -> None:
+    """Press a button on the newest card of this number."""
+    page.locator("article", has_text=number).locator("button", has_text=label).last.click()
+
+
+def test_a_consultation_walks_the_five_minutes(people: People, pictures: Path) -> None:
+    suzuki = people.be("suzuki")
+    suzuki.goto("/chat?room=me")
+    words(suzuki, "受付 介護 困窮 北部")
+    number = NUMBER.findall(suzuki.locator("#log").inner_text())[-1]
+    words(suzuki, f"依頼 {number} 家計相談 ともしび")
+    assert "共有できる理由" in answer(suzuki), "without a basis nothing may be offered"
+    words(suzuki, f"見立て {number} 続ける")
+    words(suzuki, f"同意 {number} あり")
+    words(suzuki, f"依頼 {number} 家計相談 ともしび")
+    assert "届きます" in answer(suzuki), "what reaches others is shown first"
+    send(suzuki)
+
+    # The asked agency declines on a phone; the sender's open page hears it without being touched.
+    ishii = people.be("ishii", size=PHONE)
+    ishii.goto("/chat?room=tomoshibi")
+    expect(ishii.locator("article", has_text=number).first).to_be_visible()
+    ishii.screenshot(path=pictures / "chat-offer-phone.png")
+    press(ishii, number, "お受けできない")
+    ishii.locator("#log button", has_text="定員").last.click()
+    expect(ishii.locator("#log")).to_contain_text("早めのお返事、助かりました")
+    expect(suzuki.locator("#log")).to_contain_text("今回お受けできないとの回答でした", timeout=10_000)
+
+    # The next candidate is a button; then a week of silence climbs to the coordinator.
+    suzuki.locator("#log article", has_text=number).locator("button", has_text="つばさに依頼").last.click()
+    expect(suzuki.locator("#log button", has_text=re.compile("^送る$")).last).to_be_visible()
+    send(suzuki)
+    turn(suzuki, "7日すすめる", "/chat?room=me")
+    expect(suzuki.locator("#log")).to_contain_text("お返事が期限までにありませんでした", timeout=30_000)
+    takahashi = people.be("takahashi")
+    takahashi.goto("/chat?room=me")
+    expect(takahashi.locator("#log")).to_contain_text(number)
+    takahashi.goto("/board")
+    takahashi.screenshot(path=pictures / "board.png")
+
+    # The coordinator asks the next one; whoever accepts is seen at once in the sender's open window.
+    takahashi.goto("/chat?room=me")
+    words(takahashi, f"依頼 {number} 家計相談 社協ながれ")
+    send(takahashi)
+    sakamoto = people.be("sakamoto", size=PHONE)
+    sakamoto.goto("/chat?room=shakyo")
+    press(sakamoto, number, "引き受けます")
+    expect(sakamoto.locator("#log")).to_contain_text("まず初回の連絡をお願いします")
+    sakamoto.screenshot(path=pictures / "chat-accepted-phone.png")
+    expect(takahashi.locator("#log")).to_contain_text("引き受けました", timeout=10_000)
+    words(sakamoto, f"つながった {number}")
+
+    # Roles are divided: what is missing is named, and each is a button.
+    words(suzuki, f"困りごと {number} 介護 資源なし")
+    for said in (f"移す {number} ほぐし", f"会議なし {number}", f"移す {number} 役割分担", f"移す {number} 支援"):
+        words(suzuki, said)
+        if "よければ「送る」" in answer(suzuki):
+            send(suzuki)
+    suzuki.goto(f"/cases/{number}")
+    expect(suzuki.locator("main")).to_contain_text("支援")
+    suzuki.screenshot(path=pictures / "case.png")
+
+    # A month later they are asked whether they met; then two people close it.
+    for _ in range(5):
+        turn(sakamoto, "7日すすめる", "/chat?room=me")
+    expect(sakamoto.locator("#log")).to_contain_text("いかがでした")
+    words(sakamoto, f"変わりなし {number}")
+    suzuki.goto("/chat?room=me")
+    words(suzuki, f"終結 {number} 目標達成・安定")
+    send(suzuki)
+    turn(takahashi, "7日すすめる", "/chat?room=me")
+    turn(takahashi, "次の営業日の朝へ", "/chat?room=me")
+    words(takahashi, f"承認 {number}")
+    send(takahashi)
+    takahashi.goto(f"/cases/{number}")
+    expect(takahashi.locator("main")).to_contain_text("終結")
+
+
+def test_a_volunteer_sees_one_question(people: People, pictures: Path) -> None:
+    yamamoto = people.be("yamamoto", size=PHONE)
+    yamamoto.screenshot(path=pictures / "volunteer-phone.png")
+    assert yamamoto.url.endswith("/today")
+    assert "119" in yamamoto.locator("body").inner_text()
+
+
+PAGES = ("/chat?room=me", "/board", "/cases", "/today", "/town", "/help", "/intake", "/handover", "/stuck")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desk"])
+def test_every_page_is_open_to_everybody(people: People, size: dict[str, int], dark: bool) -> None:
+    """axe finds nothing serious, nothing needs sideways scrolling, and no page logs an error."""
+    page = people.be("takahashi", size=size, dark=dark)
+    wrong: list[str] = []
+    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
+    number = _some_number(page)
+    for path in (*PAGES, f"/cases/{number}", "/sign-in"):
+        page.goto(path)
+        page.wait_for_load_state()
+        found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
+        assert not found, f"{path}: {[(v['id'], [n['html'][:120] for n in v['nodes'][:3]]) for v in found]}"
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= size["width"], f"{path} scrolls sideways: {width}"
+    assert not wrong, wrong
+
+
+def _some_number(page: Page) -> str:
+    page.goto("/cases")
+    return NUMBER.findall(page.locator("main").inner_text())[0]
+
+
+def test_everything_works_without_a_script(people: People) -> None:
+    """Plain forms: the same words, the same answers."""
+    context = people.browser.new_context(java_script_enabled=False, base_url=people.address, viewport=PHONE)  # type: ignore[arg-type]
+    people.open.append(context)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.locator("button[value='suzuki']").click()
+    page.goto("/chat?room=me")
+    page.fill("#words", "受付 住まい")
+    page.locator("form.composer button").click()
+    assert "受け付けました" in page.locator("#log").inner_text()
+
+
+def test_the_keyboard_alone_is_enough(people: People) -> None:
+    """Tab to the composer by the skip link, ask, and press the first answer with Enter."""
+    page = people.be("suzuki")
+    page.goto("/chat?room=me")
+    for _ in range(3):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.getAttribute('href')") == "#words":
+            break
+    page.keyboard.press("Enter")
+    page.keyboard.type("ヘルプ")
+    before = page.evaluate(LAST)
+    page.keyboard.press("Enter")
+    gone_on(page, before)
+    assert "ヘルプ" in page.locator("#log").inner_text()
