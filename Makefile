@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 ROOMS := bot workflow adapters storage
 DEMO := $(if $(PORT),TSUNAGI_PORT=$(PORT)) $(BIN)/tsunagi demo
 
-.PHONY: help .venv demo demo-fresh test test-deps lint lint-format lint-ruff lint-types lint-imports format lock bench clean
+.PHONY: help .venv demo demo-fresh test pictures test-deps lint lint-format lint-ruff lint-types lint-imports format lock bench clean
 
 help:
 	@echo "make demo        a sample town at http://127.0.0.1:8080 (PORT=9000 changes it)"
@@ -23,7 +23,11 @@ demo-fresh: .venv
 
 # With CI=true a missing browser is installed first; elsewhere its tests say what to type.
 test: $(if $(filter true,$(CI)),test-deps) lint
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+# The pictures of the README, taken by the browser story.
+pictures: .venv/.test
+	TSUNAGI_PICTURES=deploy/pictures $(BIN)/python -m pytest -q tests/browser
 
 lint: lint-format lint-ruff lint-types lint-imports
 lint-format: .venv/.test

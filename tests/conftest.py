@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.databases import Databases  # noqa: E402  # the path has to be known first
-from tests.town import Town  # noqa: E402
+from tests.databases import Databases  # the path has to be known first
+from tests.town import Town
 
 # The same examples every time in CI; `make sweep` (HYPOTHESIS_PROFILE=sweep) looks for new ones, many more of them.
 _NO_HURRY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]

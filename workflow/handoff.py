@@ -241,7 +241,13 @@ def begin(out: Outcome, handoff: Handoff, event: str, holder: str, proxy: Proxy 
         )
     if taken.duty == LEAD:
         former = tuple(p for p in before if p not in (taken.sender, holder))
-        out.tell("lead_changed", *dict.fromkeys((*former, *_others_on_team(out, taken))), handoff=taken, soft=True, lead=holder)
+        out.tell(
+            "lead_changed",
+            *dict.fromkeys((*former, *_others_on_team(out, taken))),
+            handoff=taken,
+            soft=True,
+            lead=holder,
+        )
     return taken
 
 

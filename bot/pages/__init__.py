@@ -38,9 +38,13 @@ from storage.store import DatabaseReadOnly, DatabaseUnavailable
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 GET_POST: Final = ["GET", "POST"]
-UNAVAILABLE: Final = "いま記録につながりません。すこしおいて、もう一度お試しください。命の危険があるときは、先に119・110へ。"
+UNAVAILABLE: Final = (
+    "いま記録につながりません。すこしおいて、もう一度お試しください。命の危険があるときは、先に119・110へ。"
+)
 READ_ONLY: Final = "いまは記録を書きこめません。運用の担当におたずねください。命の危険があるときは、先に119・110へ。"
-BROKEN: Final = "うまく表示できませんでした。届いたことばは失われていません。もう一度ひらくか、調整役にお知らせください。"
+BROKEN: Final = (
+    "うまく表示できませんでした。届いたことばは失われていません。もう一度ひらくか、調整役にお知らせください。"
+)
 STALE: Final = "この画面はひらいてから時間がたったようです。もう一度ひらいてから、お願いします。"
 
 
@@ -64,6 +68,7 @@ def addresses() -> list[BaseRoute]:
         Route("/handover", page(paper.handover)),
         Route("/town", page(town.town)),
         Route("/town/invite", page(town.invite), methods=["POST"]),
+        Route("/town/back", page(town.come_back), methods=["POST"]),
         Route("/stuck", page(stuck.stuck), methods=GET_POST),
         Route("/help", page(help.help_)),
         Route("/sign-in", session.sign_in, methods=GET_POST),
@@ -121,7 +126,12 @@ async def _http(request: Request, wrong: Exception) -> Response:
         return missing(found)
     if wrong.status_code == 405:
         return worded(found, "この開き方はできません", "はじめの画面から、ボタンやリンクでお進みください。", 405)
-    return worded(found, "うまく読みとれませんでした", "送られたものを読みとれませんでした。もう一度お願いします。", wrong.status_code)
+    return worded(
+        found,
+        "うまく読みとれませんでした",
+        "送られたものを読みとれませんでした。もう一度お願いします。",
+        wrong.status_code,
+    )
 
 
 async def _unavailable(request: Request, wrong: Exception) -> Response:
@@ -131,7 +141,12 @@ async def _unavailable(request: Request, wrong: Exception) -> Response:
 
 
 async def _no_town(request: Request, _wrong: Exception) -> Response:
-    return bare(request, "町の設定がまだありません", "運用の担当が tsunagi town load で町の設定を読みこむと、使えるようになります。", 503)
+    return bare(
+        request,
+        "町の設定がまだありません",
+        "運用の担当が tsunagi town load で町の設定を読みこむと、使えるようになります。",
+        503,
+    )
 
 
 async def _broken(request: Request, _wrong: Exception) -> Response:

@@ -70,7 +70,9 @@ def role_rows(found: Desk, case: Case) -> list[View]:
         })  # fmt: skip
     for need in case.needs:
         if need.stuck:
-            rows.append({"text": found.voice.label("duty", need.duty), "wait": {"kind": "gap", "text": found.t("担い手なし")}})
+            rows.append(
+                {"text": found.voice.label("duty", need.duty), "wait": {"kind": "gap", "text": found.t("担い手なし")}}
+            )
     return rows
 
 

@@ -117,7 +117,9 @@ def _options(rows: Iterable[tuple[str, str]], chosen: str | None) -> list[View]:
 # -- exceptions
 
 
-def _exceptions(tx: Tx, found: Desk, chosen: Filter, words: dict[int, str], hidden: list[tuple[str, str]]) -> list[View]:
+def _exceptions(
+    tx: Tx, found: Desk, chosen: Filter, words: dict[int, str], hidden: list[tuple[str, str]]
+) -> list[View]:
     groups = cases.exceptions(tx, found.now)
     sorted_ = {"silent": groups.unanswered, "declined": groups.refused_twice, "late": _late(groups)}
     seen = None if _all(chosen) else {row.id for row in cases.refs(tx, chosen, limit=5_000)}
@@ -143,7 +145,9 @@ def _late(groups: Exceptions) -> list[OpenWait]:
     return sorted([*groups.overdue, *groups.queue], key=lambda row: (-row.wait.urgency.rank, row.wait.due_at))
 
 
-def _stuck(tx: Tx, found: Desk, row: OpenWait, words: dict[int, str], hidden: list[tuple[str, str]], group: str) -> View:
+def _stuck(
+    tx: Tx, found: Desk, row: OpenWait, words: dict[int, str], hidden: list[tuple[str, str]], group: str
+) -> View:
     """One line with one action: the next candidates, or the case itself."""
     case = cases.load(tx, row.case.id, lock=False)
     level = row.case.urgency.value
@@ -195,7 +199,10 @@ def _column(
     more = None
     if total > len(first):
         label = found.t("ほか{n}件を見る", n=total - len(first))
-        more = {"label": label, "href": f"/cases?stage={stage}" if whole else _address(found, open=stage) + f"#col-{stage}"}
+        more = {
+            "label": label,
+            "href": f"/cases?stage={stage}" if whole else _address(found, open=stage) + f"#col-{stage}",
+        }
     return {
         "id": f"col-{stage}", "stage": stage, "label": found.voice.label("stage", stage), "count": total, "more": more, "chosen": chosen,
         "tiles": [tile(found, row, words) for row in first], "calm": found.t("この段階の相談は、いまありません。"),
@@ -231,7 +238,9 @@ def _loads(tx: Tx, found: Desk) -> list[View]:
     """Agencies in the town's order, never ranked; those that carry nothing and set themselves no mark are left out."""
     loads = cases.loads(tx, found.now)
     agencies = [a for a in found.town.agencies.values() if _everything(found) or a.code in found.reader.agencies]
-    figures = [(a, loads.leads.get(a.code, 0), loads.roles.get(a.code, 0), loads.overdue.get(a.code, 0)) for a in agencies]
+    figures = [
+        (a, loads.leads.get(a.code, 0), loads.roles.get(a.code, 0), loads.overdue.get(a.code, 0)) for a in agencies
+    ]
     widest = max((max(leads + roles, a.capacity or 0) for a, leads, roles, _ in figures), default=0) or 1
     shown = []
     for agency, leads, roles, over in figures:

@@ -113,7 +113,17 @@ def _mine(found: Desk, one: Case, mark: str, hidden: list[tuple[str, str]]) -> l
 def _onward(found: Desk, one: Case, mark: str, hidden: list[tuple[str, str]]) -> View | None:
     """The summary's buttons: what the lead may do next."""
     made = card(
-        "summary", {}, one, None, None, reader=found.reader, room=None, town=found.town, at=found.now, voice=found.voice, mark=mark
+        "summary",
+        {},
+        one,
+        None,
+        None,
+        reader=found.reader,
+        room=None,
+        town=found.town,
+        at=found.now,
+        voice=found.voice,
+        mark=mark,
     )
     choices = [{"label": c.label, "token": c.says, "style": c.style} for c in made.choices]
     return {"choices": choices, "hidden": hidden} if choices else None
@@ -129,7 +139,9 @@ def _moves(found: Desk, one: Case) -> list[View]:
     groups = []
     if leads:
         groups.append(_group(found, "つなぐ", one.number, ("依頼", "一斉依頼", "打診", "担当替え")))
-        groups.append(_group(found, "書きとめる", one.number, ("見立て", "同意", "困りごと", "会議なし", "間隔", "見直し")))
+        groups.append(
+            _group(found, "書きとめる", one.number, ("見立て", "同意", "困りごと", "会議なし", "間隔", "見直し"))
+        )
         groups.append(_group(found, "段階", one.number, ("移す", "中断", "再開", "終結", "提案取下げ", "逝去")))
     for handoff in one.handoffs:
         if words := _of_handoff(found, one, handoff):
@@ -155,7 +167,11 @@ def _of_handoff(found: Desk, one: Case, handoff: Handoff) -> tuple[str, ...]:
         asked = ("引受", "条件引受", "検討", "質問", "空き待ち", "辞退") if stand("receiver", "head") else ()
         return asked or (("取下げ", "誤登録", "代理") if stand("sender") else ())
     if handoff.held:
-        held = ("つながった", "会えず", "変わりなし", "気になる", "戻す", "役割終了", "つながらず") if stand("holder") else ()
+        held = (
+            ("つながった", "会えず", "変わりなし", "気になる", "戻す", "役割終了", "つながらず")
+            if stand("holder")
+            else ()
+        )
         return held or (("取下げ",) if stand("sender") else ())
     return ()
 
@@ -219,7 +235,11 @@ def _issue(
     if not mine:
         text = found.t("資源がありません" if issue.status == "gap" else "担い手がいません")
         leads = one.open and stands("lead", found.reader, one, found.town, found.now)
-        act = {"label": found.t("候補を見る"), "token": f"依頼 {one.number} {_duty_for(found, issue)}".strip(), "hidden": hidden}
+        act = {
+            "label": found.t("候補を見る"),
+            "token": f"依頼 {one.number} {_duty_for(found, issue)}".strip(),
+            "hidden": hidden,
+        }
         return row | {"gap": {"text": text, "act": act} if leads else {"text": text}}
     return row | {"cells": [_cell(found, [h for h in mine if h.to_agency == a]) for a in agencies]}
 
@@ -234,7 +254,13 @@ def _cell(found: Desk, here: Sequence[Handoff]) -> View:
         return {"kind": "none"}
     handoff = next((h for h in here if h.held), here[0])
     label = found.voice.label("handoff_state", handoff.state)
-    kinds = {"active": "done", "accepted": "done", "on_hold": "paused", "info_requested": "paused", "waitlisted": "paused"}
+    kinds = {
+        "active": "done",
+        "accepted": "done",
+        "on_hold": "paused",
+        "info_requested": "paused",
+        "waitlisted": "paused",
+    }
     return {"kind": kinds.get(handoff.state, "soon"), "text": label, "share": 0.5}
 
 
@@ -273,17 +299,27 @@ def _row(found: Desk, one: Case, line: Line) -> View:
         glyph = tone = line.dest
     text = sentence(line.kind, line.actor, line.dest, line.data, one, found.voice, found.now)
     where = found.voice.label("surface", "auto" if line.actor in (None, "clock") else line.surface)
-    return {"id": f"line-{line.seq}", "at": at(found, line.at), "glyph": glyph, "tone": tone, "text": text, "where": where}
+    return {
+        "id": f"line-{line.seq}",
+        "at": at(found, line.at),
+        "glyph": glyph,
+        "tone": tone,
+        "text": text,
+        "where": where,
+    }
 
 
 def _written(tx: Tx, found: Desk, one: Case) -> list[View]:
     """What was written about this household, for those at work on it."""
     return [
-        {"id": w.id, "at": at(found, w.at), "by": found.voice.person(w.by), "words": w.words} for w in conversation.about(tx, one.household)
+        {"id": w.id, "at": at(found, w.at), "by": found.voice.person(w.by), "words": w.words}
+        for w in conversation.about(tx, one.household)
     ]
 
 
 def _episodes(tx: Tx, found: Desk, one: Case) -> list[View]:
     """The same household's other episodes."""
     others = [row for row in cases.of_household(tx, one.household) if row.id != one.id]
-    return [{"number": r.number, "href": f"/cases/{r.number}", "label": found.voice.label("stage", r.stage)} for r in others]
+    return [
+        {"number": r.number, "href": f"/cases/{r.number}", "label": found.voice.label("stage", r.stage)} for r in others
+    ]

@@ -75,14 +75,22 @@ def _merged(
     items: list[Item] = []
     newest = max((row.id for row in mine if row.answer), default=0)
     for place, row in enumerate(mine):
-        if row.answer and (own := words.get(row.inbox_id or 0)):
+        if row.answer and (own := words.get(row.inbox_id or 0)) and own.words:
             items.append(Item(row.id - 1, own.at, _own(found, own, row)))
-        items.append(Item(row.id, row.created_at, _letter(found, reading, row, hidden, whole=place >= len(mine) - WHOLE, newest=newest)))
+        items.append(
+            Item(
+                row.id,
+                row.created_at,
+                _letter(found, reading, row, hidden, whole=place >= len(mine) - WHOLE, newest=newest),
+            )
+        )
     items += [Item(post.id, post.at, _post(found, post)) for post in posted]
     return sorted(items, key=lambda item: item.id)
 
 
-def _letter(found: Desk, reading: Reading, row: LetterRow, hidden: list[tuple[str, str]], *, whole: bool, newest: int) -> View:
+def _letter(
+    found: Desk, reading: Reading, row: LetterRow, hidden: list[tuple[str, str]], *, whole: bool, newest: int
+) -> View:
     """An answer is a bubble; everything else is a card, as it is true now."""
     if row.kind == "answer":
         return saying.message(found, row, hidden, private=row.to_room is not None, over=row.id < newest)
@@ -103,7 +111,11 @@ def _letter(found: Desk, reading: Reading, row: LetterRow, hidden: list[tuple[st
 
 def _own(found: Desk, own: Said, row: LetterRow) -> View:
     return {
-        "id": f"w-{row.id}", "own": True, "who": {"name": "", "initial": ""}, "text": own.words, "at": clock(found, own.at)
+        "id": f"w-{row.id}",
+        "own": True,
+        "who": {"name": "", "initial": ""},
+        "text": own.words,
+        "at": clock(found, own.at),
     }
 
 
@@ -120,7 +132,9 @@ def _days(found: Desk, items: list[Item]) -> "list[View]":
     shown: list[View] = []
     for day, same in groupby(items, key=lambda item: item.at.astimezone(found.town.tz).date()):
         of_day = list(same)
-        shown.append({"day": found.voice.title_day(of_day[0].at, found.now), "id": f"day-{day.isoformat()}-{of_day[0].id}"})
+        shown.append(
+            {"day": found.voice.title_day(of_day[0].at, found.now), "id": f"day-{day.isoformat()}-{of_day[0].id}"}
+        )
         shown += [item.view for item in of_day]
     return shown
 
@@ -170,7 +184,11 @@ def _head(found: Desk, room: str | None) -> View:
 
 def _composer(found: Desk, place: str) -> View:
     menu = [{"label": found.t(word), "says": word, "glyph": glyph, "danger": word == "緊急"} for word, glyph in MENU]
-    return {"hidden": saying.fields(found, place), "placeholder": found.t("ことばで頼む 例: 今日、つぎへ"), "menu": menu}
+    return {
+        "hidden": saying.fields(found, place),
+        "placeholder": found.t("ことばで頼む 例: 今日、つぎへ"),
+        "menu": menu,
+    }
 
 
 def _beside(reading: Reading, found: Desk, mine: list[LetterRow]) -> View | None:
@@ -178,5 +196,9 @@ def _beside(reading: Reading, found: Desk, mine: list[LetterRow]) -> View | None
     for row in reversed(mine):
         case = reading.case(row.case_id) if row.case_id else None
         if case is not None:
-            return beside.panel(found, case, reading.mark(case.id)) if knows(found.reader, case, found.town, found.now) else None
+            return (
+                beside.panel(found, case, reading.mark(case.id))
+                if knows(found.reader, case, found.town, found.now)
+                else None
+            )
     return None

@@ -64,7 +64,12 @@ async def clock(request: Request) -> Response:
     except NoSuchSpan as wrong:
         if as_json:
             return JSONResponse({"error": str(wrong)}, 422)
-        return worded(found, "時計を進められませんでした", "進める長さは 1h、2d3h、2bd、next-morning のように、400日までです。", 422)
+        return worded(
+            found,
+            "時計を進められませんでした",
+            "進める長さは 1h、2d3h、2bd、next-morning のように、400日までです。",
+            422,
+        )
     if turning.busy:
         if as_json:
             return JSONResponse({"error": "The clock is being turned already."}, 409)
@@ -90,5 +95,9 @@ async def _asked(found: Desk, as_json: bool) -> tuple[str, str]:
 def _shown(found: Desk, now: datetime, *, rung: int | None = None, to: datetime | None = None) -> Response:
     body: dict[str, object] = {"now": now.astimezone(found.town.tz).isoformat(timespec="seconds")}
     if to is not None:
-        body |= {"to": to.astimezone(found.town.tz).isoformat(timespec="seconds"), "rung": rung, "turning": rung is None}
+        body |= {
+            "to": to.astimezone(found.town.tz).isoformat(timespec="seconds"),
+            "rung": rung,
+            "turning": rung is None,
+        }
     return JSONResponse(body)

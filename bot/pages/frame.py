@@ -175,7 +175,7 @@ ENVIRONMENT.globals["build"] = build
 
 def show(found: Desk, template: str, title: str, section: str = "", /, *, status: int = 200, **view: Any) -> Response:
     """Render a page in the reader's language."""
-    page = _frame(found, title, section) | {k: view.pop(k) for k in ("focus", "plain") if k in view}
+    page = _frame(found, title, section) | {k: view.pop(k) for k in ("focus", "plain", "still") if k in view}
     token = _desk.set(found)
     try:
         html = ENVIRONMENT.get_template(template).render(page=page, csrf=page["csrf"](), **view)
@@ -262,7 +262,10 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             return await handler(found)
         except NotForYou:
             return worded(
-                found, "ご覧になれないページです", "このページは、いまのお立場ではご覧になれません。ご用のときは調整役へどうぞ。", 403
+                found,
+                "ご覧になれないページです",
+                "このページは、いまのお立場ではご覧になれません。ご用のときは調整役へどうぞ。",
+                403,
             )
         except NotFound:
             return missing(found)
@@ -272,7 +275,10 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
 
 def missing(found: Desk) -> Response:
     return worded(
-        found, "見つかりませんでした", "このページはないか、いまのお立場ではご覧になれません。番号をもう一度お確かめください。", 404
+        found,
+        "見つかりませんでした",
+        "このページはないか、いまのお立場ではご覧になれません。番号をもう一度お確かめください。",
+        404,
     )
 
 
@@ -322,4 +328,9 @@ def urgency(found: Desk, level: str) -> View:
 def due(found: Desk, moment: datetime, label: str = "", opened: datetime | None = None) -> View:
     """A wait chip for a light row: the label of the wait and how long is left."""
     left = found.voice.left(moment, found.now, None, opened=opened)
-    return {"kind": left.kind, "share": round(left.share, 1), "text": f"{label} {left.text}".strip(), "iso": moment.isoformat()}
+    return {
+        "kind": left.kind,
+        "share": round(left.share, 1),
+        "text": f"{label} {left.text}".strip(),
+        "iso": moment.isoformat(),
+    }

@@ -57,7 +57,7 @@ async def metrics(request: Request) -> Response:
 
 
 async def _said(check: Awaitable[None]) -> str:
-    """"ok", or the sentence of what is wrong."""
+    """ "ok", or the sentence of what is wrong."""
     try:
         await asyncio.wait_for(check, PATIENCE)
     except TimeoutError:
@@ -115,12 +115,25 @@ class _Shown(Collector):
         yield _by("tsunagi_waits_open", "Open waits by kind", ("kind",), {(k,): n for k, n in f.waits.items()})
         yield _by("tsunagi_cases_open", "Open cases by stage", ("stage",), {(k,): n for k, n in f.cases.items()})
         yield _one("tsunagi_timers_live", "Timers that will ring", f.timers)
-        yield _one("tsunagi_oldest_due_seconds", "How long ago the oldest timer that has not rung was due", self._since(f.next_due))
+        yield _one(
+            "tsunagi_oldest_due_seconds",
+            "How long ago the oldest timer that has not rung was due",
+            self._since(f.next_due),
+        )
         yield _spread("tsunagi_due_lateness_seconds", "From due to ringing, over the last hour", f.lateness)
-        yield _spread("tsunagi_letter_dwell_seconds", "From when a letter may leave to its leaving, over the last hour", f.dwell)
-        yield _by("tsunagi_letters_lately", "Letters of the last hour by platform and outcome", ("platform", "outcome"), f.outcomes)
+        yield _spread(
+            "tsunagi_letter_dwell_seconds", "From when a letter may leave to its leaving, over the last hour", f.dwell
+        )
+        yield _by(
+            "tsunagi_letters_lately",
+            "Letters of the last hour by platform and outcome",
+            ("platform", "outcome"),
+            f.outcomes,
+        )
         yield _one("tsunagi_letters_pending", "Letters waiting to leave", f.pending)
-        yield _one("tsunagi_letters_oldest_pending_seconds", "Age of the oldest pending letter", self._since(f.oldest_pending))
+        yield _one(
+            "tsunagi_letters_oldest_pending_seconds", "Age of the oldest pending letter", self._since(f.oldest_pending)
+        )
         stuck = {(state,): f.stuck.get(state, 0) for state in ("unknown", "failed")}
         yield _by("tsunagi_letters_stuck", "Letters that failed or whose fate is unknown", ("state",), stuck)
         yield _one("tsunagi_inbox_parked", "Events set aside because their work failed", f.parked)

@@ -152,7 +152,9 @@ def _shelves(found: Desk) -> list[dict[str, Any]]:
     for one in sorted(commands, key=lambda c: not c.listed):
         shelves.setdefault(one.who, []).append(_word(found, one))
     return [
-        {"id": f"who-{who}", "title": found.voice.label("who", who), "words": words} for who, words in shelves.items() if words
+        {"id": f"who-{who}", "title": found.voice.label("who", who), "words": words}
+        for who, words in shelves.items()
+        if words
     ]
 
 

@@ -82,7 +82,9 @@ async def events(request: Request) -> Response:
     feed: Feed = request.app.state.feed
     since = request.query_params.get("since", "")
     listening = feed.listen(missed=bool(since) and since != found.pulse)
-    return EventSourceResponse(listening, ping=HEARTBEAT, ping_message_factory=_beat, headers={"cache-control": "no-store"})
+    return EventSourceResponse(
+        listening, ping=HEARTBEAT, ping_message_factory=_beat, headers={"cache-control": "no-store"}
+    )
 
 
 def _beat() -> ServerSentEvent:

@@ -43,7 +43,9 @@ def visits(lines: Sequence[Line]) -> list[Visit]:
     ]
 
 
-_NOT_MOVES: Final = frozenset({"case.lead", "case.interim", "case.urgency", "case.consent", "case.decision", "case.interval"})
+_NOT_MOVES: Final = frozenset(
+    {"case.lead", "case.interim", "case.urgency", "case.consent", "case.decision", "case.interval"}
+)
 
 
 def view(found: Desk, case: Case, lines: Sequence[Line]) -> View:
@@ -107,7 +109,9 @@ def _back(found: Desk, visit: Visit, order: Sequence[str], *, current: bool) -> 
     label = f"{_day(found, visit.start)} {word}"
     reason = found.voice.label("reintake", visit.reason) if visit.reason else ""
     to = found.voice.label("stage", visit.stage)
-    line = found.t("{day} {stage}から再開" if resumed else "{day} {stage}に戻る", day=_day(found, visit.start), stage=to)
+    line = found.t(
+        "{day} {stage}から再開" if resumed else "{day} {stage}に戻る", day=_day(found, visit.start), stage=to
+    )
     return {
         "from": order.index(str(visit.came_from)), "to": order.index(visit.stage), "label": label, "reason": reason,
         "line": f"{line} {reason}".strip(), "current": current,
@@ -118,7 +122,12 @@ def _sentence(found: Desk, case: Case, walked: Sequence[Visit], back: Sequence[V
     label = found.voice.label
     parts = [found.t("{day}に受付", day=_day(found, walked[0].start))]
     parts += [
-        found.t("{day}に{source}から{stage}へ戻り", day=_day(found, v.start), source=label("stage", v.came_from), stage=label("stage", v.stage))
+        found.t(
+            "{day}に{source}から{stage}へ戻り",
+            day=_day(found, v.start),
+            source=label("stage", v.came_from),
+            stage=label("stage", v.stage),
+        )
         for v in back
     ]
     parts.append(found.t("いまは{stage}です", stage=label("stage", case.stage)))
@@ -156,7 +165,12 @@ def _leads(found: Desk, case: Case, lines: Sequence[Line], share: Share) -> list
     for i in range(1, len(turns)):
         edges[i] = max(edges[i], edges[i - 1] + min(NARROW, 100 // len(turns)))
     return [
-        {"text": f"{_who(found, who, style)} {_day(found, at)}", "style": style, "start": edges[i], "end": min(100, edges[i + 1])}
+        {
+            "text": f"{_who(found, who, style)} {_day(found, at)}",
+            "style": style,
+            "start": edges[i],
+            "end": min(100, edges[i + 1]),
+        }
         for i, (at, who, style) in enumerate(turns)
         if edges[i] < min(100, edges[i + 1])
     ]
@@ -178,7 +192,11 @@ def _watches(found: Desk, case: Case, end: datetime, share: Share) -> list[list[
         left, right = share(handoff.accepted_at), share(until)
         right = max(right, min(100, left + NARROW))
         left = min(left, right - NARROW)
-        text = found.t("{agency} {duty}", agency=found.voice.agency(handoff.from_agency), duty=found.voice.label("duty", handoff.duty))
+        text = found.t(
+            "{agency} {duty}",
+            agency=found.voice.agency(handoff.from_agency),
+            duty=found.voice.label("duty", handoff.duty),
+        )
         bar = {"text": text, "style": "sender", "start": max(0, left), "end": right}
         row = next((r for r in rows if r[-1]["end"] <= bar["start"]), None)
         if row is not None:
@@ -186,4 +204,3 @@ def _watches(found: Desk, case: Case, end: datetime, share: Share) -> list[list[
         elif len(rows) < LANES:
             rows.append([bar])
     return rows
-

@@ -65,7 +65,9 @@ def fields(found: Desk, place: str, back: str = "") -> list[tuple[str, str]]:
     return [*hidden, ("back", back)] if back else hidden
 
 
-def message(found: Desk, letter: LetterRow, hidden: list[tuple[str, str]], *, private: bool, over: bool = False) -> View:
+def message(
+    found: Desk, letter: LetterRow, hidden: list[tuple[str, str]], *, private: bool, over: bool = False
+) -> View:
     """An answer as a bubble; what it lists as a card, its choices below. A preview that is `over` asks no more."""
     made = as_written(letter)
     shown: View = {

@@ -50,7 +50,13 @@ class Shield:
         try:
             body = await _body(scope, receive)
         except TooLarge:
-            await _say(scope, send, "大きすぎて受け取れませんでした", "1回に送れるのは1MBまでです。短く分けてお願いします。", 413)
+            await _say(
+                scope,
+                send,
+                "大きすぎて受け取れませんでした",
+                "1回に送れるのは1MBまでです。短く分けてお願いします。",
+                413,
+            )
             return
         except Gone:
             return
@@ -99,9 +105,9 @@ async def _body(scope: Scope, receive: Receive) -> bytes:
 
 def _unreadable(scope: Scope, body: bytes) -> str:
     """Why a form cannot be read, in words; a page of another site may not post here at all."""
-    if any(name == b"sec-fetch-site" and value == b"cross-site" for name, value in scope["headers"]):
-        if not str(scope["path"]).startswith("/hooks/"):
-            return "ほかのサイトからの操作は受け取っていません。はじめの画面からお願いします。"
+    crossing = any(name == b"sec-fetch-site" and value == b"cross-site" for name, value in scope["headers"])
+    if crossing and not str(scope["path"]).startswith("/hooks/"):
+        return "ほかのサイトからの操作は受け取っていません。はじめの画面からお願いします。"
     kind = next((value.split(b";")[0] for name, value in scope["headers"] if name == b"content-type"), b"")
     if kind != b"application/x-www-form-urlencoded":
         return ""

@@ -175,7 +175,9 @@ def _row(found: Desk, case: Case, wait: Wait, mark: str) -> dict[str, Any]:
     }  # fmt: skip
     choices = card_of(found, case, wait, mark).choices
     if wait.kind in OFFERS or wait.kind in CHECK_INS or len(choices) > IN_A_ROW:
-        asks = "依頼を見て答える" if wait.kind in OFFERS else "様子をつたえる" if wait.kind in CHECK_INS else "見て答える"
+        asks = (
+            "依頼を見て答える" if wait.kind in OFFERS else "様子をつたえる" if wait.kind in CHECK_INS else "見て答える"
+        )
         style = "primary" if wait.kind in OFFERS else "plain"
         row["choices"] = [{"label": found.t(asks), "href": f"/today?open={wait.id}#open", "style": style}]
     else:
@@ -236,14 +238,24 @@ def _calls(tx: Tx, found: Desk) -> list[dict[str, Any]]:
 
 def _one_question(tx: Tx, found: Desk) -> dict[str, Any]:
     questions, _ = mine_and_theirs(tx, found)
-    view: dict[str, Any] = {"said": said_card(tx, found, "/today"), "left": max(len(questions) - 1, 0), "q": None, "id": "none"}
+    view: dict[str, Any] = {
+        "said": said_card(tx, found, "/today"),
+        "left": max(len(questions) - 1, 0),
+        "q": None,
+        "id": "none",
+    }
     help_ = found.t("命の危険があるときは、先に119・110へ。")
     if not questions:
         quiet = [
             {"label": found.t("電話がほしい"), "token": "|電話", "glyph": "phone"},
             {"label": found.t("しばらくお休みします"), "token": "|休み", "style": "quiet"},
         ]
-        return view | {"heading": found.voice.say("today.none"), "choices": quiet, "hidden": hidden("/today"), "help": help_}
+        return view | {
+            "heading": found.voice.say("today.none"),
+            "choices": quiet,
+            "hidden": hidden("/today"),
+            "help": help_,
+        }
     case, wait = questions[0]
     view["id"] = f"question-{wait.id}"
     made = card_of(found, case, wait, marks.words_of(tx, found.reader.code).get(case.id, ""))
@@ -259,7 +271,9 @@ def _one_question(tx: Tx, found: Desk) -> dict[str, Any]:
 
 def _addressed(found: Desk) -> str:
     me, voice = found.reader, found.voice
-    return found.t("{post}の{person}へ").replace("{post}", voice.post(me.code)).replace("{person}", voice.person(me.code))
+    return (
+        found.t("{post}の{person}へ").replace("{post}", voice.post(me.code)).replace("{person}", voice.person(me.code))
+    )
 
 
 def _heed(tx: Tx, found: Desk, case: Case, wait: Wait) -> dict[str, str] | None:

@@ -8,7 +8,7 @@ import segno
 from starlette.responses import Response
 
 from bot import sign
-from bot.pages.frame import Desk, NotForYou, iso, nonce, show
+from bot.pages.frame import Desk, NotForYou, back_to, iso, nonce, show
 from bot.reading import as_written
 from bot.voice.speech import WEEKDAYS
 from storage import letters, people
@@ -54,7 +54,7 @@ async def _page(found: Desk, asked: "_Asked", made: dict[str, str] | None = None
     return show(
         found, "town.html", found.t("町"), "town", town=found.town.name, phones=_phones(found), roster=_roster(found),
         away=[_away(found, row) for row in rows], agencies=[_agency(found, a) for a in found.town.agencies.values()],
-        absence=_absence_form(found, asked), asked=asked, invite=_invite_form(found), made=made, said=said, nonce=nonce(),
+        absence=_absence_form(found, asked), asked=asked, invite=_invite_form(found), made=made, still=made is not None, said=said, nonce=nonce(),
         may_see_stuck=found.reader.has(Role.COORDINATOR, Role.OFFICIAL, Role.ADMIN),
     )  # fmt: skip
 
@@ -106,8 +106,31 @@ def _away(found: Desk, row: AbsenceRow) -> dict[str, Any]:
         "id": f"away-{row.id}", "person": voice.person(away.staff), "now": away.start <= found.now < away.end,
         "start": {"text": voice.day(away.start, found.now), "iso": iso(away.start)},
         "end": {"text": voice.day(last, found.now), "iso": iso(last)},
-        "deputy": voice.person(deputy) if deputy else "",
+        "deputy": voice.person(deputy) if deputy else "", "value": row.id, "mine": _may_take_back(found, row),
     }  # fmt: skip
+
+
+def _may_take_back(found: Desk, row: AbsenceRow) -> bool:
+    """One's own, those of one's agency's people as head, everybody's as coordinator."""
+    me, who = found.reader, found.town.staff.get(row.absence.staff)
+    return (
+        me.code == row.absence.staff
+        or me.has(Role.COORDINATOR)
+        or (who is not None and any(me.heads(a) for a in who.agencies))
+    )
+
+
+async def come_back(found: Desk) -> Response:
+    """Take an absence back: its person is here after all."""
+    asked = (await found.form()).get("id", "")
+
+    def take_back(tx: Tx) -> bool:
+        row = next((r for r in people.absence_rows(tx, found.now) if str(r.id) == asked), None)
+        return row is not None and _may_take_back(found, row) and people.cancel_absence(tx, row.id, found.now)
+
+    if not await found.write(take_back):
+        raise NotForYou
+    return back_to("/town#away", "/town")
 
 
 def _agency(found: Desk, agency: Agency) -> dict[str, Any]:
@@ -273,6 +296,10 @@ def _invite_form(found: Desk) -> dict[str, Any] | None:
 
 def _options(found: Desk, some: list[Staff], chosen: str) -> list[dict[str, Any]]:
     return [
-        {"value": s.code, "label": f"{found.voice.name(s.code)} ({found.voice.agency(s.agency)})", "chosen": s.code == chosen}
+        {
+            "value": s.code,
+            "label": f"{found.voice.name(s.code)} ({found.voice.agency(s.agency)})",
+            "chosen": s.code == chosen,
+        }
         for s in some
     ]

@@ -68,11 +68,19 @@ def card_of(found: Desk, case: Case, wait: Wait, mark: str) -> Card:
     kind = "offer" if wait.kind in ("react", "decide") and handoff else "ring"
     data = {"what": wait.kind, "act": "ask", "due": wait.due_at.isoformat(), "subject": wait.subject}
     return card(
-        kind, data, case, handoff, wait, reader=found.reader, room=None, town=found.town, at=found.now, voice=found.voice, mark=mark
+        kind,
+        data,
+        case,
+        handoff,
+        wait,
+        reader=found.reader,
+        room=None,
+        town=found.town,
+        at=found.now,
+        voice=found.voice,
+        mark=mark,
     )
 
 
 def card_view(found: Desk, case: Case, wait: Wait, mark: str, hidden: list[tuple[str, str]]) -> View:
     return card_of(found, case, wait, mark).view(f"turn-{wait.id}", {}) | {"hidden": hidden}
-
-

@@ -100,7 +100,7 @@ function announce(list) {
   const one = list.length === 1;
   $("#said").textContent = one ? list[0].dataset.say ?? words.one : fill(words.several, { n: list.length });
   for (const element of list) {
-    if (element.tagName !== "LI") continue;
+    if (element.tagName !== "LI" || element.closest(".rooms, .timeline")) continue;
     element.classList.add("fresh");
     const just = Object.assign(document.createElement("span"), { className: "just", textContent: words.just });
     if (!$(".just", element)) ($(".tile", element) ?? element).append(just);

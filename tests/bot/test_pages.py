@@ -1,0 +1,411 @@
+"""The pages through their door: who may see what, forms without a script, sentences instead of errors."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from bot import sign
+from bot.clock import real
+from bot.pages import routes, session
+from bot.pages.frame import COOKIE, local
+from storage import conversation, people
+from storage.store import DatabaseUnavailable
+from tests.databases import Databases
+from tests.town import Town
+
+
+class Browser:
+    """Somebody's browser: it keeps cookies and fills in what a form hides."""
+
+    def __init__(self, client: httpx2.AsyncClient) -> None:
+        self.client = client
+
+    async def get(self, url: str, **headers: str) -> httpx2.Response:
+        return await self.client.get(url, headers=headers)
+
+    async def post(self, url: str, *, csrf: str | None = None, **fields: str) -> httpx2.Response:
+        """Post a form; its csrftoken is the browser's own unless another is given."""
+        mine = csrf if csrf is not None else self.client.cookies.get("csrftoken", "")
+        return await self.client.post(url, data={"csrftoken": mine, **fields})
+
+    async def say(self, words: str, room: str = "me", back: str = "") -> str:
+        """Say something and read the page that comes back."""
+        answer = await self.post("/chat/say", words=words, room=room, back=back)
+        assert answer.status_code == 303, answer.text
+        return (await self.get(answer.headers["location"])).text
+
+
+@pytest.fixture
+async def served(lite: Town) -> AsyncIterator[Any]:
+    """The application over the sample town, and a maker of browsers."""
+    app = routes(lite.app)
+    opened: list[httpx2.AsyncClient] = []
+
+    def browser(host: str = "127.0.0.1", **options: Any) -> Browser:
+        transport = httpx2.ASGITransport(app=app, client=(host, 4711), raise_app_exceptions=False)
+        client = httpx2.AsyncClient(transport=transport, base_url=f"http://{host}:8080", **options)
+        opened.append(client)
+        return Browser(client)
+
+    session._tried.clear()
+    yield browser
+    for client in opened:
+        await client.aclose()
+
+
+async def signed_in(town: Town, served: Any, who: str) -> Browser:
+    token = await town.app.store.transact(lambda tx: sign.begin(tx, who, real()))
+    browser: Browser = served()
+    browser.client.cookies.set(COOKIE, token)
+    await browser.get("/help")
+    return browser
+
+
+def button(html: str, label: str) -> str:
+    """The value of the last button of this label."""
+    found = re.findall(
+        rf'name="(?:token|words)" value="([^"]+)"[^>]*>(?:<svg.*?</svg>)?<span>{re.escape(label)}</span>',
+        html,
+        re.DOTALL,
+    )
+    assert found, f"no button 「{label}」"
+    return str(found[-1])
+
+
+# -- the door
+
+
+async def test_nothing_is_shown_without_a_session(served: Any) -> None:
+    visitor = served()
+    for path in (
+        "/",
+        "/chat",
+        "/board",
+        "/cases",
+        "/cases/385-267-52",
+        "/today",
+        "/town",
+        "/intake",
+        "/stuck",
+        "/handover",
+        "/help",
+    ):
+        answer = await visitor.get(path)
+        assert answer.status_code == 303, path
+        assert answer.headers["location"].startswith("/sign-in"), path
+    assert (await visitor.get("/events")).status_code == 204
+    for path in ("/sign-in", "/healthz", "/metrics", "/static/tokens.css"):
+        assert (await visitor.get(path)).status_code == 200, path
+
+
+async def test_a_code_opens_once_and_only_by_post(lite: Town, served: Any) -> None:
+    code = await lite.app.store.transact(lambda tx: sign.invite(tx, "suzuki", "code", "operator", lite.now))
+    visitor = served()
+    page = await visitor.get(f"/sign-in?code={code}&next=%2Ftoday")
+    assert code in page.text
+    assert COOKIE not in visitor.client.cookies
+    answer = await visitor.post("/sign-in", code=code, next="/today")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/today")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "samesite=lax" in cookie.lower()
+    again = served()
+    await again.get("/sign-in")
+    assert (await again.post("/sign-in", code=code)).status_code == 422
+
+
+async def test_codes_are_not_guessed_in_a_row(served: Any) -> None:
+    visitor = served()
+    await visitor.get("/sign-in")
+    tries = [(await visitor.post("/sign-in", code=f"00000000{i}")).status_code for i in range(7)]
+    assert tries == [422] * 5 + [429] * 2
+
+
+async def test_one_chooses_whom_to_be_only_here_and_only_in_a_demonstration(lite: Town, served: Any) -> None:
+    visitor = served()
+    await visitor.get("/sign-in")
+    assert (await visitor.post("/sign-in", who="suzuki")).status_code == 422
+    await lite.app.store.transact(lambda tx: people.mark_demo(tx, lite.now, real()))
+    assert "見本の入口" in (await visitor.get("/sign-in")).text
+    far = served("192.0.2.7")
+    assert 'value="suzuki"' not in (await far.get("/sign-in")).text
+    assert (await far.post("/sign-in", who="suzuki")).status_code == 422
+    assert (await visitor.post("/sign-in", who="suzuki")).status_code == 303
+    assert "鈴木" in (await visitor.get("/chat")).text
+
+
+async def test_signing_out_ends_the_session(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    kept = suzuki.client.cookies.get(COOKIE)
+    assert (await suzuki.post("/sign-out")).status_code == 303
+    suzuki.client.cookies.set(COOKIE, kept)
+    assert (await suzuki.get("/chat")).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "address", ["https://elsewhere.example/", "//elsewhere.example", "/\\elsewhere", "javascript:x", "/a\nb", ""]
+)
+def test_no_way_back_leads_elsewhere(address: str) -> None:
+    assert local(address) == ""
+
+
+# -- the guards
+
+
+async def test_every_answer_is_shielded(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    answer = await suzuki.get("/chat")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["cache-control"] == "no-store"
+    assert not re.search(r"<script(?![^>]*src=)|\son\w+=|style=\"", answer.text)
+    assert "immutable" in (await suzuki.get("/static/tsunagi.css?v=x")).headers["cache-control"]
+
+
+async def test_a_form_of_somebody_else_is_not_taken(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    assert (await suzuki.post("/chat/say", csrf="made-up", words="受付 介護")).status_code == 403
+    assert (await suzuki.post("/chat/say", csrf="偽", words="受付 介護")).status_code == 400
+    crossing = await suzuki.client.post(
+        "/chat/say", data={"words": "受付 介護"}, headers={"sec-fetch-site": "cross-site"}
+    )
+    assert crossing.status_code == 400
+    assert not await lite.app.store.read(lambda tx: conversation.letters(tx, "suzuki", None, 5))
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"words=" + b"a" * 1_000_001, 413), (b"words=%ff%fe", 400), (b"\xff\xfe", 400)],
+)
+async def test_what_cannot_be_read_gets_a_sentence(lite: Town, served: Any, body: bytes, status: int) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    answer = await suzuki.client.post(
+        "/chat/say", content=body, headers={"content-type": "application/x-www-form-urlencoded"}
+    )
+    assert answer.status_code == status
+    assert "お" in answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_errors_are_sentences(lite: Town, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    assert "見つかりませんでした" in (await suzuki.get("/nowhere")).text
+    assert (await suzuki.get("/chat/say")).status_code == 405
+    assert (await suzuki.get("/cases/not-a-number")).status_code == 404
+    assert (await suzuki.get("/stuck")).status_code == 403
+
+    async def gone(_work: object) -> None:
+        raise DatabaseUnavailable("it does not answer")
+
+    monkeypatch.setattr(lite.app.store, "read", gone)
+    answer = await suzuki.get("/board")
+    assert answer.status_code == 503
+    assert "119" in answer.text
+
+
+# -- the chat
+
+
+async def test_words_are_answered_in_the_room_where_they_were_said(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    html = await suzuki.say("受付 介護 北部")
+    assert "受付 介護 北部" in html
+    assert "を受け付けました" in html
+    shared = await suzuki.say("今日", room="houkatsu-kita")
+    assert "あなたにだけ見えています" in shared
+    tanaka = await signed_in(lite, served, "tanaka")
+    assert "あなたの番" not in (await tanaka.get("/chat?room=houkatsu-kita")).text.split('id="log"')[1]
+
+
+async def test_the_same_form_posted_twice_does_nothing_twice(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    for _ in range(2):
+        answer = await suzuki.post("/chat/say", words="受付 介護", room="me", nonce="abc")
+        assert answer.status_code == 303
+    letters = await lite.app.store.read(lambda tx: conversation.letters(tx, "suzuki", None, 9))
+    assert [row.kind for row in letters] == ["answer"]
+
+
+async def test_an_offer_is_pressed_and_everybodys_card_tells_the_truth(lite: Town, served: Any) -> None:
+    number = await lite.consented()
+    await lite.says("suzuki", f"依頼 {number} 障害福祉の利用相談 ひばり")
+    mori = await signed_in(lite, served, "mori")
+    rooms = (await mori.get("/chat?room=me")).text
+    assert "未読 1件" in rooms
+    html = (await mori.get("/chat?room=hibari")).text
+    pressed = button(html, "引き受けます")
+    answer = await mori.post("/chat/say", token=pressed, room="hibari", nonce="n1")
+    assert answer.headers["location"] == "/chat?room=hibari"
+    after = (await mori.get("/chat?room=hibari")).text
+    assert "森さんが引き受けました" in after
+    assert "未読 " not in (await mori.get("/chat?room=me")).text
+    case = await lite.case(number)
+    assert [h.state for h in case.handoffs] == ["accepted"]
+
+
+async def test_colleagues_write_to_each_other(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    html = await suzuki.say("きのうの会議の紙を机に置きました", room="houkatsu-kita")
+    assert "会議の紙" in html
+    tanaka = await signed_in(lite, served, "tanaka")
+    assert "未読 1件" in (await tanaka.get("/chat?room=me")).text
+    assert "会議の紙" in (await tanaka.get("/chat?room=houkatsu-kita")).text
+
+
+# -- board, case, today
+
+
+async def test_a_case_shows_itself_by_right(lite: Town, served: Any) -> None:
+    number = await lite.consented()
+    await lite.says("suzuki", f"依頼 {number} 障害福祉の利用相談 ひばり")
+    suzuki = await signed_in(lite, served, "suzuki")
+    mine = (await suzuki.get(f"/cases/{number}")).text
+    assert "困りごとと役割" in mine
+    assert "鈴木さんが受け付けました" in mine
+    assert 'role="img"' in mine
+    mori = await signed_in(lite, served, "mori")
+    asked = (await mori.get(f"/cases/{number}")).text
+    assert "引き受けます" in asked
+    assert "困りごとと役割" not in asked
+    assert "鈴木さんが受け付けました" not in asked
+    stranger = await signed_in(lite, served, "tamura")
+    assert (await stranger.get(f"/cases/{number}")).status_code == 404
+
+
+async def test_a_refusal_on_the_case_page_stands_there_with_its_choices(lite: Town, served: Any) -> None:
+    number = await lite.intake()
+    suzuki = await signed_in(lite, served, "suzuki")
+    html = await suzuki.say(f"移す {number} ほぐし", room=f"case:{number}", back=f"/cases/{number}")
+    assert "あと" in html.split('id="answer"')[1]
+    assert f"見立て {number}" in html
+    other = (await suzuki.get("/board")).text
+    assert "へのお返事" not in other
+
+
+async def test_the_board_puts_what_is_late_first_and_keeps_to_ones_own(lite: Town, served: Any) -> None:
+    number = await lite.consented()
+    await lite.says("suzuki", f"依頼 {number} 障害福祉の利用相談 ひばり")
+    await lite.later(business_days=3)
+    takahashi = await signed_in(lite, served, "takahashi")
+    html = (await takahashi.get("/board")).text
+    assert f'href="/cases/{number}"' in html
+    assert "返事がまだ" in html
+    assert f'href="/cases/{number}"' not in (await takahashi.get("/board?urgency=high")).text
+    assert (await takahashi.get("/board?district=%00&urgency=nonsense&agency=nobody&stage=x&open=y")).status_code == 200
+    tamura = await signed_in(lite, served, "tamura")
+    assert number not in (await tamura.get("/board")).text
+    watcher = await signed_in(lite, served, "yamamoto")
+    assert (await watcher.get("/board")).status_code == 403
+
+
+async def test_every_page_opens_in_both_languages(lite: Town, served: Any) -> None:
+    number = await lite.accepted()
+    takahashi = await signed_in(lite, served, "takahashi")
+    pages = ("/chat", "/chat?room=me", "/board", "/cases", f"/cases?q={number}", f"/cases/{number}", "/today", "/today/print",
+             "/handover", "/town", "/intake", "/stuck", "/help")  # fmt: skip
+    for path in pages:
+        for lang in ("ja", "en"):
+            answer = await takahashi.get(f"{path}{'&' if '?' in path else '?'}lang={lang}")
+            assert answer.status_code in (200, 303), path
+            if answer.status_code == 200:
+                assert f'<html lang="{lang}"' in answer.text, path
+                assert answer.text.count("<h1") == 1 or "phone-only" in answer.text, path
+
+
+async def test_a_volunteer_sees_one_question(lite: Town, served: Any) -> None:
+    yamamoto = await signed_in(lite, served, "yamamoto")
+    assert (await yamamoto.get("/")).headers["location"] == "/today"
+    html = (await yamamoto.get("/today")).text
+    assert "one-question" in html or "card" in html
+    assert 'href="/board"' not in html
+
+
+async def test_an_absence_is_said_and_taken_back(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    sure = (await suzuki.get("/town?who=suzuki&start=2026-06-02&end=2026-06-03&deputy=")).text
+    assert "不在 2026-06-02 2026-06-03" in sure
+    await suzuki.post("/chat/say", words="不在 2026-06-02 2026-06-03", back="/town")
+    html = (await suzuki.get("/town")).text
+    taken = re.search(r'name="id" value="(\d+)"', html)
+    assert taken
+    stranger = await signed_in(lite, served, "tamura")
+    assert (await stranger.post("/town/back", id=taken[1])).status_code == 403
+    assert (await suzuki.post("/town/back", id=taken[1])).status_code == 303
+    town = await lite.app.store.read(lite.app.towns.of)
+    assert town.absences == ()
+
+
+async def test_an_invitation_shows_its_code_once(lite: Town, served: Any) -> None:
+    takahashi = await signed_in(lite, served, "takahashi")
+    made = await takahashi.post("/town/invite", who="mori", kind="paper")
+    code = re.search(r"\d{3}-\d{3}-\d{3}", made.text)
+    assert code
+    assert "data-events" not in made.text
+    newcomer = served()
+    await newcomer.get("/sign-in")
+    assert (await newcomer.post("/sign-in", code=code[0])).status_code == 303
+    suzuki = await signed_in(lite, served, "suzuki")
+    assert (await suzuki.post("/town/invite", who="mori", kind="code")).status_code == 403
+
+
+# -- taking in
+
+
+async def test_intake_says_what_is_missing_and_opens_once(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    empty = await suzuki.post("/intake", step="1")
+    assert empty.status_code == 422
+    assert 'id="errors"' in empty.text
+    fields = {
+        "concern": "介護", "urgency": "normal", "district": "北部", "consent": "full", "name": "架空 花子", "contact": "04-0000-9999",
+        "nonce": "n-1",
+    }  # fmt: skip
+    concern = next(c.code for c in lite.place.concerns.values() if c.short == "介護")
+    fields["concern"] = concern
+    opened = await suzuki.post("/intake", step="3", **fields)
+    assert opened.status_code == 303, opened.text
+    assert opened.headers["location"].startswith("/cases/")
+    html = (await suzuki.get(opened.headers["location"])).text
+    assert "架空 花子" in html
+    twice = await suzuki.post("/intake", step="3", **fields)
+    assert twice.headers["location"] == opened.headers["location"]
+    again = await suzuki.post("/intake", step="2", **fields | {"nonce": "n-2"})
+    assert "同じ方かもしれない" in again.text
+
+
+# -- the demonstration's clock, health
+
+
+async def test_only_a_demonstration_turns_its_clock(
+    lite: Town, served: Any, databases: Databases, tmp_path: Path
+) -> None:
+    visitor = served()
+    assert (await visitor.get("/demo/clock")).status_code == 404
+    assert (await visitor.client.post("/demo/clock", json={"advance": "1h"})).status_code == 404
+    await lite.app.store.transact(lambda tx: people.mark_demo(tx, lite.now, real()))
+    before = (await visitor.get("/demo/clock")).json()["now"]
+    answer = await visitor.client.post("/demo/clock", json={"advance": "2d3h"})
+    assert answer.status_code == 200
+    assert answer.json()["now"] > before
+    assert (await visitor.client.post("/demo/clock", json={"advance": "nonsense"})).status_code == 422
+    far = served("192.0.2.7")
+    assert (await far.client.post("/demo/clock", json={"advance": "1h"})).status_code == 404
+
+
+async def test_health_is_told_in_words(lite: Town, served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor = served()
+    assert (await visitor.get("/healthz")).status_code == 200
+    assert b"tsunagi_" in (await visitor.get("/metrics")).content
+
+    async def gone(_work: object) -> None:
+        raise DatabaseUnavailable("it does not answer")
+
+    monkeypatch.setattr(lite.app.store, "read", gone)
+    answer = await visitor.get("/readyz")
+    assert answer.status_code == 503
+    assert "does not answer" in answer.text
