@@ -56,8 +56,8 @@ def _worded(error: Exception) -> str | None:
     from storage.people import StillLeads
 
     known = (
-        store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake, NoTown, NotADemo,
-        NoSuchSpan, NoSecretKey, StillLeads, seal.BadKeyFile, NotSignedIn, NobodyNamed, NoSuchNumber,
+        store.BadAddress, store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake,
+        NoTown, NotADemo, NoSuchSpan, NoSecretKey, StillLeads, seal.BadKeyFile, NotSignedIn, NobodyNamed, NoSuchNumber,
     )  # fmt: skip
     if isinstance(error, known):
         return str(error)

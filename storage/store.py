@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
 from asyncpg.exceptions import PostgresError
 from sqlalchemy import Connection, CursorResult, Engine, Row, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
@@ -51,6 +51,13 @@ class DatabaseReadOnly(Exception):
 
     def __init__(self, why: str) -> None:
         super().__init__(f"The database takes no changes: {why}.")
+
+
+class BadAddress(ValueError):
+    """A database address looks like sqlite:///path/to/file.db or postgresql://user@host/name."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 class DatabaseBehind(Exception):
@@ -171,16 +178,19 @@ class Store:
 
 
 def address(url: str) -> URL:
-    """Read a database address; PostgreSQL's plain form means asyncpg."""
-    found = make_url(url)
+    """Read a database address; PostgreSQL's plain form means asyncpg. Raises BadAddress."""
+    try:
+        found = make_url(url)
+    except ArgumentError:
+        raise BadAddress from None
     match found.get_backend_name():
         case "sqlite":
             if found.database in (None, "", ":memory:"):
-                raise ValueError("SQLite needs a file: sqlite:///path.")
+                raise BadAddress
             return found.set(drivername="sqlite")
         case "postgresql" | "postgres":
             return found.set(drivername="postgresql+asyncpg")
-    raise ValueError("A database address begins with sqlite:/// or postgresql://.")
+    raise BadAddress
 
 
 # SQLite

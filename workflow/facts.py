@@ -307,8 +307,9 @@ def interim(case: Case, act: Act) -> Outcome:
     before = case.lead
     held = case.lead_handoff
     if held:
-        out.move(held, "release", result_at=held.result_at or act.at)
+        given = out.move(held, "release", result_at=held.result_at or act.at)
         out.answer_need(held, "released")
+        out.tell("released_told", given.sender, handoff=given)
     if out.case.lead:
         out.to_body("coordinator")
     out.tell("interim", *((before,) if before else ()), why="coordinator")

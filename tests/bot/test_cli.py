@@ -6,7 +6,8 @@ import shutil
 import socket
 import sqlite3
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def one_sentence(ran: Ran, code: int, part: str) -> None:
 @pytest.mark.parametrize(
     "argv",
     [
-        ("dance",), ("clock", "stop"), ("graph", "--format", "svg"), ("say", "今日"), ("retry", "abc"), ("retry",), ("journal",), ("invite",),
+        ("dance",), ("clock", "stop"), ("clock", "advance", "-3d"), ("graph", "--format", "svg"), ("say", "今日"), ("retry", "abc"), ("retry",), ("journal",), ("invite",),
         ("town",), ("town", "burn"), ("--help-me",), ("verify", "everything"), ("clock", "advance", "1d", "2d"), ("town", "load"), ("clock", "advance"),
     ],
 )  # fmt: skip
@@ -108,7 +109,7 @@ def test_without_a_command_the_help_is_shown(tsunagi: Tsunagi, here: Path) -> No
     ("argv", "part"),
     [
         (("say", "--as", "nobody", "今日"), "nobody"), (("say", "--as", "", "今日"), "「」"), (("invite", "だれか"), "だれか"),
-        (("clock", "advance", "soon"), "2d3h"), (("clock", "advance", "-3d"), "2d3h"), (("clock", "advance", "9999d"), "2d3h"),
+        (("clock", "advance", "soon"), "2d3h"), (("clock", "advance", "9999d"), "2d3h"),
         (("clock", "advance", "99999999999999999999d"), "2d3h"), (("clock", "advance", "2日"), "2d3h"),
         (("journal", "999-999-99"), "999-999-99"), (("journal", "ほげ"), "ほげ"), (("town", "load", "nowhere.toml"), "nowhere.toml"),
         (("migrate", "--demo", "--at", "yesterday"), "2d3h"),
@@ -116,12 +117,7 @@ def test_without_a_command_the_help_is_shown(tsunagi: Tsunagi, here: Path) -> No
 )  # fmt: skip
 def test_a_users_mistake_is_one_sentence(tsunagi: Tsunagi, demo: Path, argv: tuple[str, ...], part: str) -> None:
     before = rows(demo / "town.db")
-    try:
-        one_sentence(tsunagi(*argv), 1, part)
-    except pytest.fail.Exception:  # argparse takes -3d for an option: bad usage is fine too
-        assert argv[-1] == "-3d"
-    except AssertionError:
-        assert argv[-1] == "-3d", argv
+    one_sentence(tsunagi(*argv), 1, part)
     assert rows(demo / "town.db") == before
 
 
@@ -147,23 +143,29 @@ def test_a_database_that_a_newer_program_has_touched(tsunagi: Tsunagi, demo: Pat
     assert rows(demo / "town.db") == before
 
 
-@pytest.mark.parametrize("argv", [("say", "--as", "suzuki", "今日"), ("invite", "suzuki"), ("check",), ("town", "show")], ids=" ".join)
+@pytest.mark.parametrize("argv", [("say", "--as", "suzuki", "今日"), ("invite", "suzuki"), ("check",)], ids=" ".join)
 def test_a_database_without_a_town(tsunagi: Tsunagi, here: Path, argv: tuple[str, ...]) -> None:
     assert tsunagi("migrate")[0] == 0
     one_sentence(tsunagi(*argv), 1, "tsunagi town load")
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://localhost/town", "nonsense", "sqlite://", "postgresql://nobody:x@127.0.0.1:1/none"], ids=["kind", "none", "memory", "unreachable"]
+    "url",
+    ["mysql://localhost/town", "nonsense", "sqlite://", "postgresql://nobody:x@127.0.0.1:1/none"],
+    ids=["kind", "none", "memory", "unreachable"],
 )
-def test_an_address_that_leads_nowhere(tsunagi: Tsunagi, here: Path, environment: Callable[..., None], url: str) -> None:
+def test_an_address_that_leads_nowhere(
+    tsunagi: Tsunagi, here: Path, environment: Callable[..., None], url: str
+) -> None:
     environment(DATABASE_URL=url)
     code, _out, err = tsunagi("check")
     assert code == 1 and len(err.strip().splitlines()) == 1 and err.strip(), err
 
 
 @pytest.mark.parametrize(("name", "value"), [("PORT", "many"), ("LOG_FORMAT", "xml"), ("PORT", "99999999")])
-def test_a_setting_that_cannot_be(tsunagi: Tsunagi, demo: Path, environment: Callable[..., None], name: str, value: str) -> None:
+def test_a_setting_that_cannot_be(
+    tsunagi: Tsunagi, demo: Path, environment: Callable[..., None], name: str, value: str
+) -> None:
     environment(DATABASE_URL=f"sqlite:///{demo}/town.db", **{name: value})
     code, _out, err = tsunagi("serve")
     assert code == 1 and len(err.strip().splitlines()) == 1, err
@@ -175,14 +177,33 @@ def test_a_file_that_is_no_database(tsunagi: Tsunagi, here: Path) -> None:
     assert code == 1 and len(err.strip().splitlines()) == 1, err
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_database_file_that_may_only_be_read(tsunagi: Tsunagi, demo: Path) -> None:
-    os.chmod(demo / "town.db", 0o400)
-    os.chmod(demo, 0o500)
-    try:
-        code, _out, err = tsunagi("say", "--as", "suzuki", "受付 介護")
-    finally:
-        os.chmod(demo, 0o700)
+@pytest.fixture
+def nobody(demo: Path) -> Iterator[Path]:
+    """A folder that the program may read and not write, even where the tests run as root."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        for name in ("town.db", "key"):
+            shutil.copyfile(demo / name, place / name)
+        os.chmod(place / "town.db", 0o444)
+        os.chmod(place / "key", 0o600)
+        os.chmod(place, 0o555)
+        root = os.geteuid() == 0
+        if root:
+            os.chown(place / "key", 65_534, -1)
+            os.seteuid(65_534)
+        try:
+            yield place
+        finally:
+            if root:
+                os.seteuid(0)
+            os.chmod(place, 0o700)
+
+
+def test_a_database_file_that_may_only_be_read(
+    tsunagi: Tsunagi, nobody: Path, environment: Callable[..., None]
+) -> None:
+    environment(DATABASE_URL=f"sqlite:///{nobody}/town.db")
+    code, _out, err = tsunagi("say", "--as", "suzuki", "受付 介護")
     assert code == 1 and len(err.strip().splitlines()) == 1, err
 
 
@@ -226,7 +247,9 @@ def test_a_town_file_with_a_mistake_names_its_line(tsunagi: Tsunagi, demo: Path)
 
 def test_loading_a_town_is_a_dry_run_unless_told(tsunagi: Tsunagi, demo: Path) -> None:
     text = (Path(operate.__file__).parent / "demo" / "nagare.toml").read_text(encoding="utf-8")
-    (demo / "other.toml").write_text(text.replace('name = "相談支援ひばり"', 'name = "相談支援ひばりの家"'), encoding="utf-8")
+    (demo / "other.toml").write_text(
+        text.replace('name = "相談支援ひばり"', 'name = "相談支援ひばりの家"'), encoding="utf-8"
+    )
     code, out, _err = tsunagi("town", "load", "other.toml")
     assert code == 0 and "ひばりの家" in out and "--apply" in out
     code, out, _err = tsunagi("town", "load", "other.toml")
@@ -244,7 +267,9 @@ def test_a_port_in_use(tsunagi: Tsunagi, demo: Path, environment: Callable[..., 
         one_sentence(tsunagi("serve"), 1, str(port))
 
 
-def test_a_server_that_others_reach_needs_a_secret(tsunagi: Tsunagi, demo: Path, environment: Callable[..., None]) -> None:
+def test_a_server_that_others_reach_needs_a_secret(
+    tsunagi: Tsunagi, demo: Path, environment: Callable[..., None]
+) -> None:
     environment(DATABASE_URL=f"sqlite:///{demo}/town.db", HOST="0.0.0.0")
     one_sentence(tsunagi("serve"), 1, "TSUNAGI_SECRET_KEY")
 
@@ -264,7 +289,7 @@ def test_say_answers_as_promised(tsunagi: Tsunagi, demo: Path) -> None:
     assert json.loads(tsunagi("say", "--as", "suzuki", "--format", "json")[1])["refused"] is None
     lines = [json.loads(line) for line in tsunagi("journal", number)[1].splitlines()]
     assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
-    assert set(lines[0]) == set(["seq", "at", "case", "kind", "actor", "surface", "from", "to", "data", "prev", "hash"])
+    assert set(lines[0]) == {"seq", "at", "case", "kind", "actor", "surface", "from", "to", "data", "prev", "hash"}
     assert lines[0]["kind"] == "case.open" and lines[0]["actor"] == "suzuki" and lines[0]["surface"] == "console"
     assert lines[0]["at"].endswith("+00:00") and lines[0]["case"] == number
 

@@ -47,7 +47,9 @@ TABLE = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("push", "earliest", "others", "leaves"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("push", "earliest", "others", "leaves"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE]
+)
 def test_when_it_leaves(push: Push, earliest: str, others: list[Pushed], leaves: str) -> None:
     found = leaves_at(at(earliest), push, others, 7, the_town())
     assert f"{found.astimezone(TOKYO):%d %H:%M}" == leaves
@@ -87,7 +89,12 @@ def test_the_next_bundle_is_a_bundle_of_an_open_day(minutes: int) -> None:
     bundle = next_bundle(moment, HOURS, the_town())
     local = bundle.astimezone(TOKYO)
     assert bundle >= moment and local.time() in BUNDLES
-    assert HOURS.open_minutes(datetime.combine(local.date(), BUNDLES[0], TOKYO), datetime.combine(local.date(), BUNDLES[2], TOKYO)) > 0
+    assert (
+        HOURS.open_minutes(
+            datetime.combine(local.date(), BUNDLES[0], TOKYO), datetime.combine(local.date(), BUNDLES[2], TOKYO)
+        )
+        > 0
+    )
     assert next_bundle(bundle, HOURS, the_town()) == bundle
 
 

@@ -29,7 +29,17 @@ def test_a_day_in_words(text: str, day: date | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "span"),
-    [("1か月", "1mo"), ("2週間", "14d"), ("10日", "10d"), ("毎週", "7d"), ("毎月", "1mo"), ("3ヶ月", "3mo"), ("2w", "14d"), ("1mo", "1mo"), ("そのうち", None)],
+    [
+        ("1か月", "1mo"),
+        ("2週間", "14d"),
+        ("10日", "10d"),
+        ("毎週", "7d"),
+        ("毎月", "1mo"),
+        ("3ヶ月", "3mo"),
+        ("2w", "14d"),
+        ("1mo", "1mo"),
+        ("そのうち", None),
+    ],
 )
 def test_a_span_in_words(text: str, span: str | None) -> None:
     assert words.find_span(text) == span
@@ -37,13 +47,24 @@ def test_a_span_in_words(text: str, span: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "clock"),
-    [("15:30", (15, 30)), ("15時", (15, 0)), ("15時半", (15, 30)), ("9時5分", (9, 5)), ("25:00", None), ("12:75", None), ("昼", None)],
+    [
+        ("15:30", (15, 30)),
+        ("15時", (15, 0)),
+        ("15時半", (15, 30)),
+        ("9時5分", (9, 5)),
+        ("25:00", None),
+        ("12:75", None),
+        ("昼", None),
+    ],
 )
 def test_a_clock_time_in_words(text: str, clock: tuple[int, int] | None) -> None:
     assert words.find_clock(text) == clock
 
 
-@pytest.mark.parametrize(("day", "n", "then"), [((2026, 1, 31), 1, (2026, 2, 28)), ((2028, 1, 31), 1, (2028, 2, 29)), ((2026, 12, 15), 2, (2027, 2, 15))])
+@pytest.mark.parametrize(
+    ("day", "n", "then"),
+    [((2026, 1, 31), 1, (2026, 2, 28)), ((2028, 1, 31), 1, (2028, 2, 29)), ((2026, 12, 15), 2, (2027, 2, 15))],
+)
 def test_months_end_where_they_end(day: tuple[int, int, int], n: int, then: tuple[int, int, int]) -> None:
     assert words.add_months(date(*day), n) == date(*then)
 
@@ -80,7 +101,7 @@ def test_what_is_no_command(typed: str) -> None:
     assert words.match(typed, FORMS) is None
 
 
-@pytest.mark.parametrize("command", [c for c in BOOK.values()], ids=lambda c: c.name)
+@pytest.mark.parametrize("command", list(BOOK.values()), ids=lambda c: c.name)
 def test_every_form_of_every_word_means_that_word(command) -> None:  # type: ignore[no-untyped-def]
     for form in command.forms:
         found = words.match(form, FORMS)
@@ -97,7 +118,9 @@ def test_politeness_is_never_a_command(polite: str) -> None:
     assert found is None or found[0] not in ("accept", "accept_all", "approve", "conditional", "agree")
 
 
-@pytest.mark.parametrize("cry", ["死にたいと言っている", "たすけて", "倒れています", "血が止まらない", "息をしていない"])
+@pytest.mark.parametrize(
+    "cry", ["死にたいと言っている", "たすけて", "倒れています", "血が止まらない", "息をしていない"]
+)
 def test_danger_is_heard_in_any_sentence(cry: str) -> None:
     assert words.DANGER.search(words.clean(cry))
 

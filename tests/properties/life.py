@@ -40,8 +40,30 @@ PEOPLE = (
 )  # fmt: skip
 #: Who has linked an account of the toy platform: three of one agency, a coordinator, a volunteer, a head, an official.
 LINKED = ("suzuki", "tanaka", "mori", "ishii", "takahashi", "yamamoto", "ogawa")
-AGENCIES = ("ひばり", "ともしび", "若葉", "包括支援センター北", "つばさ", "社協", "みなも", "やどり木", "なぎさ", "suishin")
-DUTIES = ("就労相談", "家計相談", "disability", "居場所", "見守り", "主担当", "助言", "ひきこもり支援", "債務の相談", "同行")
+AGENCIES = (
+    "ひばり",
+    "ともしび",
+    "若葉",
+    "包括支援センター北",
+    "つばさ",
+    "社協",
+    "みなも",
+    "やどり木",
+    "なぎさ",
+    "suishin",
+)
+DUTIES = (
+    "就労相談",
+    "家計相談",
+    "disability",
+    "居場所",
+    "見守り",
+    "主担当",
+    "助言",
+    "ひきこもり支援",
+    "債務の相談",
+    "同行",
+)
 CONCERNS = ("介護", "困窮", "障害", "こころ", "仕事", "ひきこもり", "債務", "住まい")
 #: What nobody may find again in a journal, a letter or on the way out.
 SECRET = "やまだはなこ090-1111-2222"
@@ -97,7 +119,10 @@ class Life:
         self.toy = Toy()
         self.errors = Errors()
         logging.getLogger().addHandler(self.errors)
-        self.digits, intake.digits = intake.digits, itertools.count(100_000, 7_919).__next__  # the same life, the same numbers
+        self.digits, intake.digits = (
+            intake.digits,
+            itertools.count(100_000, 7_919).__next__,
+        )  # the same life, the same numbers
         self.said: list[str] = []
         self.numbers: list[str] = []
         self.before = Before()
@@ -129,9 +154,13 @@ class Life:
 
     # -- steps
 
-    def say(self, who: str, words: str, *, outside: bool = False, room: str | None = None, id: str = "", send: bool = True) -> Answered:
+    def say(
+        self, who: str, words: str, *, outside: bool = False, room: str | None = None, id: str = "", send: bool = True
+    ) -> Answered:
         """Say something; a preview is sent on unless told otherwise."""
-        self.said.append(f"{self.town.now.astimezone(TOKYO):%m/%d %H:%M} {who}{'@toy' if outside else ''}: {words[:80]!r}")
+        self.said.append(
+            f"{self.town.now.astimezone(TOKYO):%m/%d %H:%M} {who}{'@toy' if outside else ''}: {words[:80]!r}"
+        )
         answered: Answered = self.run(self._say(who, words, outside, room, id))
         for message in answered.messages:
             assert (message.text or "").strip(), f"an answer without words to {words!r}"
@@ -148,7 +177,12 @@ class Life:
     async def _say(self, who: str, words: str, outside: bool, room: str | None, id: str) -> Answered:
         if not outside:
             return await self.town.tries(who, words, room=room, id=id)
-        event = Inbound(id=id or f"t{len(self.said)}", sender=Sender("toy", f"U-{who}"), address=Address("toy", f"D-{who}"), what=Said(words))
+        event = Inbound(
+            id=id or f"t{len(self.said)}",
+            sender=Sender("toy", f"U-{who}"),
+            address=Address("toy", f"D-{who}"),
+            what=Said(words),
+        )
         return await self.town.app.receiver.receive(event)
 
     def twice(self, who: str, words: str) -> None:
@@ -192,7 +226,9 @@ class Life:
     def sensible(self, number: str, chance: Random) -> tuple[str, str]:
         """(who, words) that may well be right for a case as it stands: answers first, then what the lead may begin."""
         case, pick = self.case(number), chance.choice
-        answers = [one for h in case.handoffs for one in self._about(case, h, self.town.now, pick)] + list(self._waited_for(case, pick))
+        answers = [one for h in case.handoffs for one in self._about(case, h, self.town.now, pick)] + list(
+            self._waited_for(case, pick)
+        )
         begun = list(self._could(case, pick))
         return chance.choice(answers if answers and (chance.random() < 0.6 or not case.open) else begun)
 
@@ -200,10 +236,22 @@ class Life:
         """Take a case some way along its path."""
         lead = self.case(number).lead
         assert lead
-        steps = [f"見立て {number} 続ける", f"同意 {number} あり", f"依頼 {number} 就労相談 つばさ", f"引受 {number}", f"依頼 {number} 見守り 民生委員北部"]
+        steps = [
+            f"見立て {number} 続ける",
+            f"同意 {number} あり",
+            f"依頼 {number} 就労相談 つばさ",
+            f"引受 {number}",
+            f"依頼 {number} 見守り 民生委員北部",
+        ]
         known = [i.concern for i in self.case(number).issues]
         steps += [f"困りごと {number} {c} 資源なし" for c in known] + [f"移す {number} ほぐし", f"会議なし {number}"]
-        steps += [f"移す {number} 役割分担", f"移す {number} 支援", f"間隔 {number} 1か月", f"サイン {number} 目印", f"移す {number} 見守り"]
+        steps += [
+            f"移す {number} 役割分担",
+            f"移す {number} 支援",
+            f"間隔 {number} 1か月",
+            f"サイン {number} 目印",
+            f"移す {number} 見守り",
+        ]
         for words in steps[: chance.randrange(len(steps) + 4)]:
             self.say("kimura" if words.startswith("引受") else lead, words)
 
@@ -230,13 +278,27 @@ class Life:
             return
         first, second = pick(AGENCIES), pick(AGENCIES)
         duty = pick(DUTIES)
-        yield from ((lead, f"見立て {n} 続ける"), (lead, f"同意 {n} {pick(('あり', 'あり', 'なし', '未', '撤回', f'あり {first}'))}"))
-        yield lead, f"困りごと {n} {pick([i.concern for i in case.issues] + ['仕事'])} {pick(('望む', '望まない', '資源なし', '解決', '未確認', 'もう一度'))}"
+        yield from (
+            (lead, f"見立て {n} 続ける"),
+            (lead, f"同意 {n} {pick(('あり', 'あり', 'なし', '未', '撤回', f'あり {first}'))}"),
+        )
+        yield (
+            lead,
+            f"困りごと {n} {pick([i.concern for i in case.issues] + ['仕事'])} {pick(('望む', '望まない', '資源なし', '解決', '未確認', 'もう一度'))}",
+        )
         for _ in range(4):
             yield lead, f"依頼 {n} {pick(DUTIES)} {pick(AGENCIES)}"
         yield from ((lead, f"依頼 {n} 見守り 民生委員北部"), (lead, f"一斉依頼 {n} {duty} {first} {second}"))
-        yield from ((lead, f"会議なし {n}"), (lead, f"移す {n} {pick(('ほぐし', '役割分担', '支援', '見守り', '受付 受け直し'))}"))
-        yield from ((lead, f"進む {n}"), (lead, f"間隔 {n} 1か月"), (lead, f"サイン {n} {SECRET}"), (lead, f"打診 {n} {duty}"))
+        yield from (
+            (lead, f"会議なし {n}"),
+            (lead, f"移す {n} {pick(('ほぐし', '役割分担', '支援', '見守り', '受付 受け直し'))}"),
+        )
+        yield from (
+            (lead, f"進む {n}"),
+            (lead, f"間隔 {n} 1か月"),
+            (lead, f"サイン {n} {SECRET}"),
+            (lead, f"打診 {n} {duty}"),
+        )
         yield from ((lead, f"根拠 {n} {first} {pick(('106条の6', '法令', '生命'))}"), (lead, f"候補 {n} {duty}"))
         yield from (
             ("takahashi", f"担当替え {n} {pick(('ひばり/森', '若葉', 'つばさ/佐藤', '包括支援センター北'))} 引越し"),
@@ -245,9 +307,17 @@ class Life:
         )  # fmt: skip
         rare = pick(range(12))
         if rare == 0:
-            yield from ((lead, f"中断 {n} 1か月後"), ("takahashi", f"仮担当 {n}"), ("takahashi", f"区切り {n}"), (lead, f"虐待 {n}"))
+            yield from (
+                (lead, f"中断 {n} 1か月後"),
+                ("takahashi", f"仮担当 {n}"),
+                ("takahashi", f"区切り {n}"),
+                (lead, f"虐待 {n}"),
+            )
         if rare == 1:
-            yield from ((lead, f"終結 {n} {pick(('目標達成', '転出', '情報提供のみ', '連絡不通', '誤登録'))}"), (lead, f"逝去 {n}"))
+            yield from (
+                (lead, f"終結 {n} {pick(('目標達成', '転出', '情報提供のみ', '連絡不通', '誤登録'))}"),
+                (lead, f"逝去 {n}"),
+            )
 
     def _about(self, case: Case, h: Handoff, at: datetime, pick: Callable[[Any], Any]) -> Iterator[tuple[str, str]]:
         said = f"{case.number}#{h.no}"
@@ -255,18 +325,62 @@ class Life:
         if h.asked:
             asked = pick(receivers(h, self.place, at) or ("mori",))
             yield asked, f"引受 {said}"
-            yield asked, pick((f"条件引受 {said} 日程相談", f"検討 {said}", f"質問 {said} 緊急度の理由", f"空き待ち {said} 2週間後"))
+            yield (
+                asked,
+                pick(
+                    (
+                        f"条件引受 {said} 日程相談",
+                        f"検討 {said}",
+                        f"質問 {said} 緊急度の理由",
+                        f"空き待ち {said} 2週間後",
+                    )
+                ),
+            )
             yield asked, pick((f"検討 {said}", f"質問 {said} 緊急度の理由", f"辞退 {said} 定員", f"空き待ち {said} 2週間後", f"条件引受 {said} 日程相談",
                                f"質問 {said} その他 {SECRET}", f"辞退 {said} 情報不足", f"空きました {said}"))  # fmt: skip
-            yield sender, pick((f"回答 {said} {SECRET}", f"条件了承 {said}", f"条件なしで {said}", f"取下げ {said}", f"誤登録 {said}"))
+            yield (
+                sender,
+                pick(
+                    (
+                        f"回答 {said} {SECRET}",
+                        f"条件了承 {said}",
+                        f"条件なしで {said}",
+                        f"取下げ {said}",
+                        f"誤登録 {said}",
+                    )
+                ),
+            )
             yield sender, f"代理 {case.number} {h.to_agency}/{asked} {pick(('引受', '辞退 定員', '検討'))}"
             for head in self.place.heads(h.to_agency)[:1]:
                 yield head.code, f"割当 {said} {asked}"
         elif h.held:
             holder = h.holder or "mori"
             yield holder, f"つながった {said}"
-            yield holder, pick((f"変わりなし {said}", f"気になる {said}", f"会えず {said}", f"姿は見た {said}", f"難しいです {said}"))
-            yield holder, pick((f"戻す {said}", f"役割終了 {said}", f"つながらず {said}", f"一時休み {said} 2週間後", f"再開 {said}", "取消"))
+            yield (
+                holder,
+                pick(
+                    (
+                        f"変わりなし {said}",
+                        f"気になる {said}",
+                        f"会えず {said}",
+                        f"姿は見た {said}",
+                        f"難しいです {said}",
+                    )
+                ),
+            )
+            yield (
+                holder,
+                pick(
+                    (
+                        f"戻す {said}",
+                        f"役割終了 {said}",
+                        f"つながらず {said}",
+                        f"一時休み {said} 2週間後",
+                        f"再開 {said}",
+                        "取消",
+                    )
+                ),
+            )
             yield sender, f"取下げ {said}"
             yield "takahashi", pick((f"そのまま {said}", f"取下げ {said}", f"誤登録 {said}"))
             for head in self.place.heads(h.to_agency)[:1]:
@@ -294,7 +408,11 @@ class Life:
 
         def work(tx: Tx) -> tuple[list[Line], list[Any], list[Case], list[str], int, list[Wait]]:
             lines = journal.tail(tx, self.before.line, 5_000)
-            fresh = list(tx.execute(select(tables.letters).where(tables.letters.c.id > self.before.letter).order_by(tables.letters.c.id)))
+            fresh = list(
+                tx.execute(
+                    select(tables.letters).where(tables.letters.c.id > self.before.letter).order_by(tables.letters.c.id)
+                )
+            )
             touched = sorted({line.case_id for line in lines if line.case_id})
             broken = [
                 *(f"I1: {n} has no lead, or two" for n in promises.without_one_lead(tx)),
@@ -304,7 +422,14 @@ class Life:
                 *(f"I27: {n} still asks after 逝去" for n in promises.asked_after_death(tx)),
                 *(f"{n} has a timer that should have rung" for n in (promises.overdue_timers(tx, now) if turned else ())),
             ]  # fmt: skip
-            return lines, fresh, cases.load_several(tx, touched, lock=False), broken, inbox.count_parked(tx), waits.loose(tx)
+            return (
+                lines,
+                fresh,
+                cases.load_several(tx, touched, lock=False),
+                broken,
+                inbox.count_parked(tx),
+                waits.loose(tx),
+            )
 
         lines, fresh, touched, broken, parked, loose = self.read(work)
         assert not broken, "; ".join(broken)
@@ -330,8 +455,14 @@ class Life:
             self.before.letter = max(letter.id for letter in fresh)
 
     def _abroad(self, fresh: list[Any]) -> None:
-        twice = Counter((r.to_staff, r.case_id, r.kind, r.handoff, r.wait, r.created_at, str(r.doc)) for r in fresh if r.surface == "toy")
-        assert not [k for k, n in twice.items() if n > 1], f"I20: told twice in one breath: {[k for k, n in twice.items() if n > 1]}"
+        twice = Counter(
+            (r.to_staff, r.case_id, r.kind, r.handoff, r.wait, r.created_at, str(r.doc))
+            for r in fresh
+            if r.surface == "toy"
+        )
+        assert not [k for k, n in twice.items() if n > 1], (
+            f"I20: told twice in one breath: {[k for k, n in twice.items() if n > 1]}"
+        )
         for parcel in self.toy.sent:
             text = f"{parcel.message.title} {parcel.message.text} {parcel.message.facts}"
             assert SECRET not in text and "山田" not in parcel.to.conversation, f"I7: told outside: {text}"
@@ -377,7 +508,9 @@ class Life:
             row = [f"{p.kind} {p.state} {p.created_at:%d %H:%M}→{p.not_before:%d %H:%M} {p.urgent}" for p in pushes
                    if (p.to_staff, p.case_id, p.not_before.astimezone(TOKYO).date()) == (who, case_id, day)]  # fmt: skip
             assert len(at) <= 1, f"I28: {who} hears of a case twice on {day}: {row}"
-        assert all(len(at) <= 3 for at in days.values()), f"I28: more than three a day: {[k for k, v in days.items() if len(v) > 3]}"
+        assert all(len(at) <= 3 for at in days.values()), (
+            f"I28: more than three a day: {[k for k, v in days.items() if len(v) > 3]}"
+        )
         for who, at in weeks.items():
             row = sorted(at - asked[who])  # what rides along with something asked for is no message of its own
             near = [(a, b) for a, b in itertools.pairwise(row) if b - a < timedelta(days=7)]
@@ -395,20 +528,28 @@ LEAD_MOVES = (
 
 def one_lead(life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]) -> None:
     if case.open:
-        assert (case.lead is None) != (case.interim is None), f"I1: {case.number}: lead {case.lead}, interim {case.interim}"
+        assert (case.lead is None) != (case.interim is None), (
+            f"I1: {case.number}: lead {case.lead}, interim {case.interim}"
+        )
         assert case.lead is None or case.lead in life.place.staff, f"I1: {case.number}: a lead who is nobody"
         leads = [h for h in case.held if h.duty == LEAD]
         assert len(leads) <= 1, f"I1: {case.number}: two handoffs hold the lead"
         if leads:
-            assert leads[0].holder == case.lead, f"I1: {case.number}: {leads[0].holder} holds the lead, {case.lead} leads"
+            assert leads[0].holder == case.lead, (
+                f"I1: {case.number}: {leads[0].holder} holds the lead, {case.lead} leads"
+            )
     if was and was.open and case.open and (was.lead, was.interim) != (case.lead, case.interim):
-        assert any(line.kind in LEAD_MOVES for line in lines), f"I2: {case.number}: the lead moved by {[line.kind for line in lines]}"
+        assert any(line.kind in LEAD_MOVES for line in lines), (
+            f"I2: {case.number}: the lead moved by {[line.kind for line in lines]}"
+        )
 
 
 def offering_moves_nothing(life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]) -> None:
     kinds = {line.kind for line in lines}
     if was and kinds == {"handoff.offer"}:
-        assert (was.lead, was.interim, was.stage) == (case.lead, case.interim, case.stage), f"I2: {case.number}: an offer moved something"
+        assert (was.lead, was.interim, was.stage) == (case.lead, case.interim, case.stage), (
+            f"I2: {case.number}: an offer moved something"
+        )
 
 
 def one_acceptance(life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]) -> None:
@@ -429,15 +570,23 @@ def every_wait_ends_at_a_human(life: Life, was: Case | None, case: Case, _lines:
         assert case.waits, f"I25: {case.number} waits for nothing"
     else:
         assert not case.waits, f"{case.number} is closed and waits for {[w.kind for w in case.waits]}"
-    assert len({w.key for w in case.waits}) == len(case.waits), f"{case.number}: a wait twice: {sorted(w.kind for w in case.waits)}"
+    assert len({w.key for w in case.waits}) == len(case.waits), (
+        f"{case.number}: a wait twice: {sorted(w.kind for w in case.waits)}"
+    )
     for wait in case.waits:
         assert wait.owner and wait.due_at, f"I4: {case.number}: {wait.kind} without owner or due time"
         assert wait.next_at or wait.paused_left is not None, f"I4: {case.number}: {wait.kind} has no next rung"
         handoff = case.handoff(wait.handoff) if wait.handoff else None
         last = wait.policy.steps(wait.urgency)[-1]
         humans = [p for r in last.to for p in reach(r, case, town, now, handoff=handoff, owner=wait.owner)]
-        assert humans and all(p in town.staff for p in humans), f"I4: {case.number}: {wait.kind} ends at nobody: {last.to}"
-        if wait.handoff and wait.kind not in ("talk", "safety", "queue"):  # what a human was asked to look at stays asked
+        assert humans and all(p in town.staff for p in humans), (
+            f"I4: {case.number}: {wait.kind} ends at nobody: {last.to}"
+        )
+        if wait.handoff and wait.kind not in (
+            "talk",
+            "safety",
+            "queue",
+        ):  # what a human was asked to look at stays asked
             assert handoff is not None and not handoff.ended, f"{case.number}: {wait.kind} waits for what has ended"
 
 
@@ -448,10 +597,16 @@ def closed_by_a_human(life: Life, was: Case | None, case: Case, lines: list[Line
         assert line.actor in life.place.staff, f"I5: {case.number} was closed by {line.actor}"
         assert line.data.get("reason") and case.closing_reason, f"I5: {case.number} was closed without a reason"
         if line.kind == "case.close" and was and was.proposal:
-            assert line.actor not in (was.proposal.by, was.lead), f"I5: {case.number}: {line.actor} closed what they proposed or lead"
-            assert was.proposal.asked or (was.proposal.notice_until and was.proposal.notice_until <= line.at), "I5: the notice was not over"
+            assert line.actor not in (was.proposal.by, was.lead), (
+                f"I5: {case.number}: {line.actor} closed what they proposed or lead"
+            )
+            assert was.proposal.asked or (was.proposal.notice_until and was.proposal.notice_until <= line.at), (
+                "I5: the notice was not over"
+            )
     if was and was.open and not case.open:
-        assert any(line.kind in ("case.close", "case.close_at_once") for line in lines), f"I5: {case.number} closed silently"
+        assert any(line.kind in ("case.close", "case.close_at_once") for line in lines), (
+            f"I5: {case.number} closed silently"
+        )
     if was and not was.open:
         assert not case.open, f"I6: {case.number} came back from 終結"
 
@@ -460,7 +615,9 @@ def a_no_yields_the_next_step(life: Life, was: Case | None, case: Case, lines: l
     for line in lines:
         if line.kind == "handoff.decline":
             assert line.data.get("code") in life.place.declines, f"I14: {case.number}: declined without a code"
-    ended = [line for line in lines if line.kind in ("handoff.decline", "handoff.expire", "handoff.release", "handoff.fail")]
+    ended = [
+        line for line in lines if line.kind in ("handoff.decline", "handoff.expire", "handoff.release", "handoff.fail")
+    ]
     if not ended or not case.open or case.deceased:
         return
     for line in ended:
@@ -470,10 +627,14 @@ def a_no_yields_the_next_step(life: Life, was: Case | None, case: Case, lines: l
         if any(h.asked or h.held for h in case.of_duty(duty)) or later or case.stage == "suspended":
             continue
         assert need.stuck, f"I14: {case.number}: nobody names the next step for {duty} after {line.kind}"
-        assert any(w.kind == "next_step" and w.subject == duty for w in case.waits), f"I14: {case.number}: no wait for the next step"
+        assert any(w.kind == "next_step" and w.subject == duty for w in case.waits), (
+            f"I14: {case.number}: no wait for the next step"
+        )
 
 
-def twice_refused_goes_to_the_coordinator(life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]) -> None:
+def twice_refused_goes_to_the_coordinator(
+    life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]
+) -> None:
     if not case.open or case.deceased:
         return
     for need in case.needs:
@@ -481,7 +642,9 @@ def twice_refused_goes_to_the_coordinator(life: Life, was: Case | None, case: Ca
         assert need.hops >= hops, f"I15: {case.number}: {need.duty} counts {need.hops} hops, {hops} said no"
         if need.stuck and (need.hops >= 2 or need.bounced or need.why == "released"):
             owners = [w.owner for w in case.waits if w.kind == "next_step" and w.subject == need.duty]
-            assert owners == ["coordinator"], f"I15: {case.number}: {need.duty} after {need.hops} hops belongs to {owners}"
+            assert owners == ["coordinator"], (
+                f"I15: {case.number}: {need.duty} after {need.hops} hops belongs to {owners}"
+            )
 
 
 def in_business_time(life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]) -> None:
@@ -495,7 +658,9 @@ def in_business_time(life: Life, was: Case | None, case: Case, lines: list[Line]
         hours = hours_for(wait.owner, handoff, case, town, now)
         if wait.urgency is Urgency.EMERGENCY:
             if wait.kind == "react" and not wait.extended:
-                assert timedelta() <= wait.due_at - now <= timedelta(minutes=30), f"I16: {case.number}: EMERGENCY react due after {wait.due_at - now}"
+                assert timedelta() <= wait.due_at - now <= timedelta(minutes=30), (
+                    f"I16: {case.number}: EMERGENCY react due after {wait.due_at - now}"
+                )
         elif wait.due_at == wait.policy.due(now, hours, wait.urgency):
             assert hours.admits(wait.due_at), f"I16: {case.number}: {wait.kind} due {wait.due_at} while closed"
 
@@ -512,7 +677,9 @@ def the_sender_hears(life: Life, was: Case | None, case: Case, lines: list[Line]
         assert h is not None
         rooms = life.place.staff[h.sender].agencies if h.sender in life.place.staff else ()
         heard = [t for t in told if t.to_staff == h.sender or (t.to_room in rooms and t.handoff == h.id)]
-        assert line.actor == h.sender or heard, f"I23: {case.number}#{h.no} {line.kind} by {line.actor} ({line.data}): {h.sender} was not told"
+        assert line.actor == h.sender or heard, (
+            f"I23: {case.number}#{h.no} {line.kind} by {line.actor} ({line.data}): {h.sender} was not told"
+        )
 
 
 #: Notices that want something of their reader.
@@ -527,12 +694,16 @@ ASKING = frozenset(
 def quiet_after_death(life: Life, was: Case | None, case: Case, lines: list[Line], told: list[Any]) -> None:
     if not case.deceased or not case.open:
         return
-    assert {w.kind for w in case.waits} <= {"approval", "queue"}, f"I27: {case.number} still waits for {[w.kind for w in case.waits]}"
+    assert {w.kind for w in case.waits} <= {"approval", "queue"}, (
+        f"I27: {case.number} still waits for {[w.kind for w in case.waits]}"
+    )
     if was and was.deceased:
         allowed = set(approvers(case, life.place)) | {life.place.final_owner}
         for letter in told:
             asked = letter.kind in ASKING or letter.kind.endswith("_wanted")
-            assert not asked or letter.to_staff in allowed, f"I27: {case.number}: {letter.kind} to {letter.to_staff or letter.to_room} after 逝去"
+            assert not asked or letter.to_staff in allowed, (
+                f"I27: {case.number}: {letter.kind} to {letter.to_staff or letter.to_room} after 逝去"
+            )
 
 
 CHECKS: tuple[Check, ...] = (
@@ -547,4 +718,17 @@ ARGUMENTS = (
     "見守り", "受付", "鈴木", "ひばり/森", "落ち着いた", "転出", "106条の6", "資源なし", "引受", "2099-01-01", "0", SECRET,
 )  # fmt: skip
 
-__all__ = ["AGENCIES", "ARGUMENTS", "CONCERNS", "DUTIES", "FORMS", "LINKED", "PEOPLE", "SECRET", "SILLY", "WATCH", "Life", "replace"]
+__all__ = [
+    "AGENCIES",
+    "ARGUMENTS",
+    "CONCERNS",
+    "DUTIES",
+    "FORMS",
+    "LINKED",
+    "PEOPLE",
+    "SECRET",
+    "SILLY",
+    "WATCH",
+    "Life",
+    "replace",
+]

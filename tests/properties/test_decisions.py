@@ -75,7 +75,9 @@ class Paper:
         for i in (0, 1):
             yield lambda c, a, i=i: facts.judge_issue(c, c.issues[i].concern, "mark_gap", a)  # type: ignore[misc]
         yield lambda c, a: stage.move(c, "support", a)
-        yield lambda c, a: decisions.offer_accepted(c, place.duties[WATCH], place.agencies["minsei-kita"], "yamamoto", a)
+        yield lambda c, a: decisions.offer_accepted(
+            c, place.duties[WATCH], place.agencies["minsei-kita"], "yamamoto", a
+        )
         yield lambda c, a: facts.set_interval(c, "1mo", a)
         yield lambda c, a: facts.set_signs(c, 7, a)
         yield lambda c, a: stage.move(c, "watching", a)
@@ -96,7 +98,11 @@ class Paper:
     def keep(self, was: Case | None, out: Outcome) -> None:
         """Write an outcome down as `bot/record.py` would, and look at every promise."""
         case = replace(out.case, version=out.case.version + 1)
-        self.cases = [*(c for c in self.cases if c.id != case.id), case] if was is None else [case if c.id == case.id else c for c in self.cases]
+        self.cases = (
+            [*(c for c in self.cases if c.id != case.id), case]
+            if was is None
+            else [case if c.id == case.id else c for c in self.cases]
+        )
         start = out.before.seq
         lines = [
             SimpleNamespace(kind=e.kind, actor=out.act.who, data=e.data, seq=start + i, at=out.act.at, source=e.source, dest=e.dest)
@@ -109,7 +115,9 @@ class Paper:
             for n in out.notices for r in n.to
         ]  # fmt: skip
         self.kinds.update(line.kind for line in lines)
-        self.story.append(f"{out.act.at:%m/%d %H:%M} {out.act.who} {case.number}: {' '.join(f'{line.kind}{dict(line.data)}' for line in lines)}")
+        self.story.append(
+            f"{out.act.at:%m/%d %H:%M} {out.act.who} {case.number}: {' '.join(f'{line.kind}{dict(line.data)}' for line in lines)}"
+        )
         self.whole(was, out, case)
         try:
             for check in CHECKS:
@@ -129,7 +137,9 @@ class Paper:
             assert out.entries, f"{case.number} changed without a line"
         assert len({h.no for h in case.handoffs}) == len(case.handoffs)
         for line in out.entries:
-            assert all(not isinstance(v, str) or len(v) < 60 for v in line.data.values()), f"a story in the journal: {line}"
+            assert all(not isinstance(v, str) or len(v) < 60 for v in line.data.values()), (
+                f"a story in the journal: {line}"
+            )
 
     # -- what could be done
 
@@ -141,7 +151,10 @@ class Paper:
         day = at + timedelta(days=chance.choice((1, 3, 20, 60, 100)))
         yield lead, lambda a: decisions.offer(case, duty, agencies, a)
         yield lead, lambda a: decisions.offer(case, town.duties[WATCH], [town.agencies["minsei-kita"]], a)
-        yield lead, lambda a: decisions.offer(case, duty, agencies[:1], a, to_staff=town.members[agencies[0].code][0].code)
+        yield (
+            lead,
+            lambda a: decisions.offer(case, duty, agencies[:1], a, to_staff=town.members[agencies[0].code][0].code),
+        )
         yield "takahashi", lambda a: decisions.offer(case, town.duties[LEAD], agencies[:1], a)
         yield lead, lambda a: decisions.offer_accepted(case, duty, town.agencies[town.staff[a.who].agency], a.who, a)
         yield lead, lambda a: facts.screen(case, "continue", a)
@@ -157,15 +170,24 @@ class Paper:
         yield "takahashi", lambda a: facts.conference(case, chance.choice(("support", "layered")), day, a)
         yield "ogawa", lambda a: facts.convene(case, a)
         yield "watanabe", lambda a: facts.decide_support(case, a)
-        yield lead, lambda a: facts.set_interval(case, chance.choice(("14d", "1mo", "3mo")), a, lengthen=chance.random() < 0.5)
+        yield (
+            lead,
+            lambda a: facts.set_interval(case, chance.choice(("14d", "1mo", "3mo")), a, lengthen=chance.random() < 0.5),
+        )
         yield lead, lambda a: facts.set_signs(case, 7, a)
         yield lead, lambda a: facts.reviewed(case, a)
-        yield lead, lambda a: facts.set_urgency(case, chance.choice(list(Urgency)), a, code=chance.choice(("", "calmer")))
+        yield (
+            lead,
+            lambda a: facts.set_urgency(case, chance.choice(list(Urgency)), a, code=chance.choice(("", "calmer"))),
+        )
         yield lead, lambda a: facts.request(case, chance.choice(("talk", "phone", "concern")), a)
         yield lead, lambda a: facts.talked(case, a)
         yield "takahashi", lambda a: facts.extend(case, day, a)
         if chance.random() < 0.15:
-            yield lead, lambda a: stage.propose_closing(case, chance.choice(CLOSINGS), a, procedure=chance.random() < 0.5)
+            yield (
+                lead,
+                lambda a: stage.propose_closing(case, chance.choice(CLOSINGS), a, procedure=chance.random() < 0.5),
+            )
             yield "takahashi", lambda a: facts.interim(case, a)
             yield "takahashi", lambda a: facts.end_coordination(case, a)
             yield lead, lambda a: facts.abuse(case, a)
@@ -184,7 +206,13 @@ class Paper:
 
     def onward(self, case: Case, lead: str) -> Iterator[tuple[str, Callable[[Act], Outcome]]]:
         """Along the path: to anywhere, and a few times to where it may well go."""
-        forward = {"intake": "untangling", "untangling": "role_division", "role_division": "support", "support": "watching", "suspended": case.left}
+        forward = {
+            "intake": "untangling",
+            "untangling": "role_division",
+            "role_division": "support",
+            "support": "watching",
+            "suspended": case.left,
+        }
         for to in (*self.chance.sample(STAGES, 2), *(forward.get(case.stage) or "intake",) * 3):
             yield lead, lambda a, to=to: stage.move(case, to, a, reason="retake")  # type: ignore[misc]
         if case.stage == "intake" and not case.handoffs:
@@ -231,7 +259,10 @@ class Paper:
                 ends = (decisions.complete, decisions.fail, decisions.release)
                 yield holder, lambda a: chance.choice(ends)(case, h, a)
                 yield h.sender, lambda a: decisions.withdraw(case, h, a)
-                yield "takahashi", lambda a: chance.choice((decisions.withdraw, decisions.keep, decisions.mistake))(case, h, a)
+                yield (
+                    "takahashi",
+                    lambda a: chance.choice((decisions.withdraw, decisions.keep, decisions.mistake))(case, h, a),
+                )
             yield head, lambda a: decisions.hold_for(case, h, a)
             yield head, lambda a: decisions.assign(case, h, chance.choice(members), a)
             yield chance.choice(members), lambda a: decisions.take_over(case, h, a)
@@ -268,7 +299,9 @@ class Paper:
         self.rung.add((wait.id, wait.rung))
         out = ring(case, wait, self.act(None))
         after = next((w for w in out.case.waits if w.id == wait.id), None)
-        assert after is None or (after.next_at and after.next_at > self.town.now), f"{case.number}: {wait.kind} rings again at once"
+        assert after is None or (after.next_at and after.next_at > self.town.now), (
+            f"{case.number}: {wait.kind} rings again at once"
+        )
         assert out.case.stage == case.stage, "I5: the clock moves no case"
         assert out.case.lead == case.lead, "I2: the clock changes no lead"
         self.keep(case, out)
@@ -319,5 +352,3 @@ def test_these_lives_go_everywhere() -> None:
             break
     assert not never, f"never happened: {sorted(never)}"
     assert "wait.rung" in kinds and len(waited & set(DEFAULTS)) > 12
-
-

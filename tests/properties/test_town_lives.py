@@ -18,7 +18,9 @@ SWEEP = os.environ.get("HYPOTHESIS_PROFILE") == "sweep"
 #: One draw for many choices: a life is not shrunk, but said.
 CHANCE = st.integers(0, 2**32)
 SPANS = st.one_of(
-    st.sampled_from((timedelta(minutes=1), timedelta(minutes=31), timedelta(hours=2), timedelta(hours=9), timedelta(days=1))),
+    st.sampled_from(
+        (timedelta(minutes=1), timedelta(minutes=31), timedelta(hours=2), timedelta(hours=9), timedelta(days=1))
+    ),
     st.sampled_from((timedelta(days=2), timedelta(days=5), timedelta(days=8), timedelta(days=21), timedelta(days=45))),
 )
 
@@ -48,7 +50,11 @@ class TownLives(RuleBasedStateMachine):
     @initialize(seed=CHANCE)
     def first_consultations(self, seed: int) -> None:
         chance = self.chance(seed)
-        for who, said in (("suzuki", "受付 介護 困窮"), ("sato", "受付 仕事 ひきこもり 北部"), ("mori", "受付 障害 急ぎ")):
+        for who, said in (
+            ("suzuki", "受付 介護 困窮"),
+            ("sato", "受付 仕事 ひきこもり 北部"),
+            ("mori", "受付 障害 急ぎ"),
+        ):
             self.life.say(who, said)
         for number in list(self.life.numbers):
             self.life.prepare(number, chance)
@@ -78,7 +84,11 @@ class TownLives(RuleBasedStateMachine):
                 self.life.press(who, token, says)
 
     @precondition(lambda self: len(self.life.numbers) < 7)
-    @rule(who=st.sampled_from(PEOPLE), concerns=st.lists(st.sampled_from(CONCERNS), min_size=1, max_size=3), rest=st.sampled_from(("", "急ぎ", "緊急", "北部")))
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        concerns=st.lists(st.sampled_from(CONCERNS), min_size=1, max_size=3),
+        rest=st.sampled_from(("", "急ぎ", "緊急", "北部")),
+    )
     def a_consultation(self, who: str, concerns: list[str], rest: str) -> None:
         self.life.say(who, f"受付 {' '.join(concerns)} {rest}".strip())
 
@@ -92,7 +102,11 @@ class TownLives(RuleBasedStateMachine):
         outside = who in LINKED and chance.random() < 0.3
         self.life.say(who, words, outside=outside, room=chance.choice((None, None, self.life.place.staff[who].agency)))
 
-    @rule(who=st.sampled_from((*PEOPLE, "nobody")), said=st.one_of(st.sampled_from(SILLY), st.text(max_size=60)), outside=st.booleans())
+    @rule(
+        who=st.sampled_from((*PEOPLE, "nobody")),
+        said=st.one_of(st.sampled_from(SILLY), st.text(max_size=60)),
+        outside=st.booleans(),
+    )
     def somebody_silly(self, who: str, said: str, outside: bool) -> None:
         self.life.say(who, said, outside=outside)
 
@@ -101,7 +115,11 @@ class TownLives(RuleBasedStateMachine):
         chance = self.chance(seed)
         self.life.twice(*self.life.sensible(self.number(chance), chance))
 
-    @rule(who=st.sampled_from(PEOPLE), when=st.sampled_from(("明日 6/30", "6/10 6/20 代理 田中", "3日後")), whose=st.sampled_from(("", "鈴木 ", "森 ")))
+    @rule(
+        who=st.sampled_from(PEOPLE),
+        when=st.sampled_from(("明日 6/30", "6/10 6/20 代理 田中", "3日後")),
+        whose=st.sampled_from(("", "鈴木 ", "森 ")),
+    )
     def somebody_is_away(self, who: str, when: str, whose: str) -> None:
         self.life.say(who, f"不在 {whose}{when}")
 

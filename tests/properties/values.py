@@ -149,7 +149,24 @@ def settled(case: Case) -> Case:
 def proposed(case: Case, kind: str, by: str = "sato") -> Case:
     """The same with a closing or a suspension that waits for its second person, the notice over."""
     recheck = NOW + timedelta(days=30) if kind == "suspend" else None
-    return settled(replace(case, proposal=Proposal(kind, by, NOW - timedelta(days=8), "goal_reached", asked=True, recheck=recheck)))
+    return settled(
+        replace(case, proposal=Proposal(kind, by, NOW - timedelta(days=8), "goal_reached", asked=True, recheck=recheck))
+    )
 
 
-__all__ = ["ASKED", "CAST", "HELD", "IS", "NOW", "ROLES", "Ids", "act", "handoff", "proposed", "settled", "the_case", "the_doc", "the_town"]
+__all__ = [
+    "ASKED",
+    "CAST",
+    "HELD",
+    "IS",
+    "NOW",
+    "ROLES",
+    "Ids",
+    "act",
+    "handoff",
+    "proposed",
+    "settled",
+    "the_case",
+    "the_doc",
+    "the_town",
+]

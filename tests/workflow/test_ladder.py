@@ -100,7 +100,14 @@ def test_more_urgent_is_never_later(kind: str, urgency: Urgency, minutes: int) -
     policy = DEFAULTS[kind]
     due = {u: policy.due(opened, hours, u) for u in Urgency}
     # On a closed day 1bd is the next opening itself, 2bh two hours after it: the table's own words.
-    if hours.is_open(opened) and kind in ("react", "first_contact", "queue", "answer_question", "movement_support", "checkin"):
+    if hours.is_open(opened) and kind in (
+        "react",
+        "first_contact",
+        "queue",
+        "answer_question",
+        "movement_support",
+        "checkin",
+    ):
         assert due[Urgency.HIGH] <= due[Urgency.NORMAL]
     if urgency is not Urgency.EMERGENCY:
         assert kind == "danger" or hours.admits(due[urgency]), "I16: due while the agency is open"
@@ -110,7 +117,12 @@ def test_more_urgent_is_never_later(kind: str, urgency: Urgency, minutes: int) -
 
 @pytest.mark.parametrize(
     ("span", "wall"),
-    [("1bd", timedelta(hours=24)), ("1bh", timedelta(hours=1)), ("same_day", timedelta(hours=6)), ("at_once", timedelta(minutes=15))],
+    [
+        ("1bd", timedelta(hours=24)),
+        ("1bh", timedelta(hours=1)),
+        ("same_day", timedelta(hours=6)),
+        ("at_once", timedelta(minutes=15)),
+    ],
 )
 def test_emergency_spans_run_by_the_wall(span: str, wall: timedelta) -> None:
     friday_night = datetime(2026, 6, 5, 22, 0, tzinfo=TOKYO)
@@ -122,7 +134,9 @@ def test_a_wait_copies_its_policy_so_that_editing_the_town_changes_only_new_wait
     case = the_case("untangling")
     wait = case.wait("movement_untangling")
     assert wait is not None and wait.policy == DEFAULTS["movement_untangling"]
-    edited = replace(the_town(), policies={**the_town().policies, "movement_untangling": replace(wait.policy, normal="1bd")})
+    edited = replace(
+        the_town(), policies={**the_town().policies, "movement_untangling": replace(wait.policy, normal="1bd")}
+    )
     assert case.wait("movement_untangling").policy.normal == "20bd"  # type: ignore[union-attr]
     assert edited.policies["movement_untangling"].normal == "1bd"
     assert open_wait.__doc__ and "copy its policy" in open_wait.__doc__

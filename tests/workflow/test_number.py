@@ -34,14 +34,26 @@ def test_two_swapped_digits_are_always_noticed(six: int, place: int) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["385-267-52", "38526752", "385 267 52", "３８５－２６７－５２", "３８５２６７５２", "385ー267ー52", "385—267—52", "引受 385-267-52 です", "385-26752"],
+    [
+        "385-267-52",
+        "38526752",
+        "385 267 52",
+        "３８５－２６７－５２",
+        "３８５２６７５２",
+        "385ー267ー52",
+        "385—267—52",
+        "引受 385-267-52 です",
+        "385-26752",
+    ],
 )
 def test_every_way_of_typing_it(typed: str) -> None:
     found = number.find(typed)
     assert found is not None and found[0] == "385-267-52"
 
 
-@pytest.mark.parametrize("typed", ["", "385-267-5", "090-1111-2222", "123456789", "385-267-521", "2026-06-12", "#385", "一二三"])
+@pytest.mark.parametrize(
+    "typed", ["", "385-267-5", "090-1111-2222", "123456789", "385-267-521", "2026-06-12", "#385", "一二三"]
+)
 def test_what_is_no_number(typed: str) -> None:
     assert number.find(typed) is None
 

@@ -89,9 +89,7 @@ def test_every_event_of_a_handoff_has_a_decision() -> None:
 def test_who_may_offer(role: str) -> None:
     case, town = the_case("untangling"), the_town()
     legal = bool(IS[role] & {"lead", "coordinator"})
-    out = judged(
-        lambda: decisions.offer(case, town.duties["disability"], [town.agencies["hibari"]], act(role)), legal
-    )
+    out = judged(lambda: decisions.offer(case, town.duties["disability"], [town.agencies["hibari"]], act(role)), legal)
     if out:
         assert out.case.handoffs[-1].state == "offered"
         assert out.case.lead == case.lead, "I2: an offer moves nothing"
@@ -152,7 +150,13 @@ def test_whoever_comes_too_late_hears_what_happened_before_who_may(state: str, e
         return
     with pytest.raises(Refusal) as found:
         ANSWERS[event](case, case.handoff(1), act("receiver"))
-    settled_in = (refusals.AlreadyTaken, refusals.OfferEnded, refusals.NotFromHere, refusals.AlreadyDone, refusals.NotYours)
+    settled_in = (
+        refusals.AlreadyTaken,
+        refusals.OfferEnded,
+        refusals.NotFromHere,
+        refusals.AlreadyDone,
+        refusals.NotYours,
+    )
     assert isinstance(found.value, settled_in)
     worded(found.value)
 
@@ -235,8 +239,16 @@ def test_every_state_event_and_role_of_a_case(state: str, event: str, role: str)
 
 @pytest.mark.parametrize("role", ROLES)
 def test_who_may_open_a_case(role: str) -> None:
-    bare = replace(the_case("intake"), handoffs=(), waits=(), issues=(), needs=(), lead=None, consent=None, screening="", version=0)
-    may = role not in ("watcher", "admin", "privacy", "clock", "stranger")  # everybody else is staff, head, coordinator or official
+    bare = replace(
+        the_case("intake"), handoffs=(), waits=(), issues=(), needs=(), lead=None, consent=None, screening="", version=0
+    )
+    may = role not in (
+        "watcher",
+        "admin",
+        "privacy",
+        "clock",
+        "stranger",
+    )  # everybody else is staff, head, coordinator or official
     out = judged(lambda: stage.open_case(bare, ("disability",), act(role)), may)
     if out:
         assert out.case.lead == act(role).who, "I1: the speaker leads from the first instant"
@@ -288,7 +300,9 @@ def test_every_state_event_and_role_of_an_issue(state: str | None, event: str, r
         case = replace(case, issues=(*case.issues, Issue(3, "housing", status=state)))
     if event == "note":
         # Noting what is there already sets its wish (and raises what had been put away): never a second issue.
-        out = judged(lambda: facts.note_issue(case, "housing", "wanted", act(role)), bool(IS[role] & {"lead", "coordinator"}))
+        out = judged(
+            lambda: facts.note_issue(case, "housing", "wanted", act(role)), bool(IS[role] & {"lead", "coordinator"})
+        )
         if out:
             found = [i for i in out.case.issues if i.concern == "housing"]
             assert len(found) == 1 and found[0].status == ("held" if state == "held" else "open")
@@ -370,16 +384,30 @@ def test_the_edges_are_those_of_the_specification(name: str) -> None:
 
 
 def test_the_edges_of_a_handoff_are_those_of_the_specification() -> None:
-    every: set[tuple[str, str, str]] = {("offer", "-", "offered"), ("consider", "offered", "considering"), ("place_free", "waitlisted", "offered")}
+    every: set[tuple[str, str, str]] = {
+        ("offer", "-", "offered"),
+        ("consider", "offered", "considering"),
+        ("place_free", "waitlisted", "offered"),
+    }
     every |= {("ask", s, "info_requested") for s in ("offered", "considering")}
     every |= {("answer", "info_requested", s) for s in ("offered", "considering")}
     every |= {("waitlist", s, "waitlisted") for s in ("offered", "considering")}
     every |= {("accept_if", s, "conditional") for s in ("offered", "considering", "waitlisted")}
     every |= {("agree", "conditional", "accepted"), ("without", "conditional", "offered")}
     every |= {("accept", s, "accepted") for s in ("offered", "considering", "info_requested", "waitlisted")}
-    every |= {(e, s, d) for e, d in (("decline", "declined"), ("withdraw", "withdrawn"), ("mistake", "mistake")) for s in ASKED}
-    every |= {(e, s, d) for e, d in (("withdraw", "withdrawn"), ("mistake", "mistake"), ("fail", "failed"), ("release", "released")) for s in HELD}
+    every |= {
+        (e, s, d)
+        for e, d in (("decline", "declined"), ("withdraw", "withdrawn"), ("mistake", "mistake"))
+        for s in ASKED
+    }
+    every |= {
+        (e, s, d)
+        for e, d in (("withdraw", "withdrawn"), ("mistake", "mistake"), ("fail", "failed"), ("release", "released"))
+        for s in HELD
+    }
     every |= {("expire", s, "expired") for s in ("offered", "considering")} | {("connect", "accepted", "active")}
-    every |= {("hold", s, "on_hold") for s in ("accepted", "active")} | {("resume", "on_hold", s) for s in ("accepted", "active")}
+    every |= {("hold", s, "on_hold") for s in ("accepted", "active")} | {
+        ("resume", "on_hold", s) for s in ("accepted", "active")
+    }
     every |= {("complete", s, "completed") for s in ("active", "on_hold")}
     assert {(e.event, e.source or "-", e.dest) for e in GRAPHS["handoff"]} == every
