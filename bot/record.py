@@ -115,7 +115,9 @@ def _outside(
     person, platform, account = push
     earliest = act.at + UNDO_SILENCE if notice.command and not notice.urgent else act.at
     before = [Pushed(*row) for row in letters.push_times(tx, person, act.at - timedelta(days=7))]
-    before += [Pushed(r.not_before, r.case_id, r.urgent) for r in beside if r.to_staff == person and r.surface not in INSIDE]
+    before += [
+        Pushed(r.not_before, r.case_id, r.urgent) for r in beside if r.to_staff == person and r.surface not in INSIDE
+    ]
     at = leaves_at(earliest, _wanted(notice, person, act.town), before, inside.case_id, act.town)
     return replace(
         inside, id=act.fresh(), to_staff=person, to_room=None, surface=platform, address=account, token=new_token(), not_before=at,

@@ -99,9 +99,7 @@ _PARTS: Final = union_all(
     ).where(_W.c.case_id == bindparam("case"), _W.c.closed_at.is_(None)),
 ).order_by("wait", "id")  # fmt: skip
 _INSERT: Final = Prepared(_insert(_T))
-_SAVE: Final = Prepared(
-    update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version"))
-)
+_SAVE: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version")))
 _INSERT_HANDOFF: Final = Prepared(_insert(_H))
 _SAVE_HANDOFF: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_id")))
 

@@ -19,7 +19,7 @@ _T: Final = tables.texts
 _LETTER: Final = tuple(_L.c[f.name] for f in fields(LetterRow))
 _SHOWN: Final = and_(_L.c.surface == "web", _L.c.state != "superseded")
 
-_SAID: Final = select(_I.c.id, _I.c.text, _I.c.conversation, _I.c.speaker, _I.c.received_at, _I.c.kind).where(
+_SAID: Final = select(_I.c.id, _I.c.text, _I.c.conversation, _I.c.speaker, _I.c.received_at, _I.c.kind, _I.c.doc).where(
     _I.c.id.in_(bindparam("ids", expanding=True))
 )
 _NEWEST_LETTER: Final = select(_L.c.id).order_by(_L.c.id.desc()).limit(1)
@@ -74,12 +74,12 @@ def posts(tx: Tx, room: str, limit: int, before: int | None = None) -> list[Post
 
 
 def said(tx: Tx, inbox_ids: Iterable[int]) -> dict[int, Said]:
-    """Open the words behind answers, by their place in the inbox; a button has none."""
+    """Open the words behind answers, by their place in the inbox; a button's are codes, kept as they are."""
     rows = tx.execute(_SAID, {"ids": list(inbox_ids)}).all()
     words = texts.get_several(tx, [row.text for row in rows if row.text is not None])
     return {
-        id_: Said(words.get(text or 0, ""), conversation, speaker, when, kind == "press")
-        for id_, text, conversation, speaker, when, kind in rows
+        id_: Said(words.get(text or 0) or doc.get("says", ""), conversation, speaker, when, kind == "press")
+        for id_, text, conversation, speaker, when, kind, doc in rows
     }
 
 

@@ -52,7 +52,13 @@ class Prepared:
 def _row(places: Sequence[tuple[str | None, Callable[[Any], Any] | None, Any]], values: Values) -> tuple[Any, ...]:
     return tuple(
         [
-            (convert(values[name] if name is not None else always) if convert else values[name] if name is not None else always)
+            (
+                convert(values[name] if name is not None else always)
+                if convert
+                else values[name]
+                if name is not None
+                else always
+            )
             for name, convert, always in places
         ]
     )

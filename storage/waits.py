@@ -39,7 +39,9 @@ _ONE: Final = select(*COLUMNS).where(_T.c.id == bindparam("wait"), _T.c.closed_a
 _LOCKED: Final = _ONE.with_for_update()
 _LOOSE: Final = select(*COLUMNS).where(_T.c.case_id.is_(None), _T.c.closed_at.is_(None)).order_by(_T.c.id)
 _PUT: Final = Prepared(
-    insert_or_update(_T, ("id",), "owner", "due_at", "opened_at", "rung", "urgency", "closed_at", "why", "policy", "doc")
+    insert_or_update(
+        _T, ("id",), "owner", "due_at", "opened_at", "rung", "urgency", "closed_at", "why", "policy", "doc"
+    )
 )
 _SET: Final = Prepared(
     insert_or_update(_TIMERS, ("wait_id", "rung"), "due_at", "cancelled_at", where=_TIMERS.c.fired_at.is_(None))

@@ -1,8 +1,8 @@
 """The harness of the stories: a small town on a real database, its people speaking through the real doors, its clock turned.
 
-    await town.says("suzuki", "受付 介護 北部")
-    await town.later(business_days=3)
-    assert "期限" in town.last("takahashi").text
+await town.says("suzuki", "受付 介護 北部")
+await town.later(business_days=3)
+assert "期限" in town.last("takahashi").text
 """
 
 import secrets
@@ -49,7 +49,13 @@ class Town:
 
     @classmethod
     async def found(
-        cls, url: str, var: Path, *, doc: Doc | None = None, at: datetime = START, adapters: dict[str, Adapter] | None = None
+        cls,
+        url: str,
+        var: Path,
+        *,
+        doc: Doc | None = None,
+        at: datetime = START,
+        adapters: dict[str, Adapter] | None = None,
     ) -> "Town":
         """A town in a fresh, migrated database."""
         settings = Settings(database_url=url, _env_file=None)  # type: ignore[call-arg]
@@ -75,10 +81,15 @@ class Town:
         assert answered.refused is None, f"{who} 「{words}」 → {answered.refused}: {message.text}"
         return message
 
-    async def tries(self, who: str, words: str, *, room: str | None = None, surface: str = "web", id: str = "") -> Answered:
+    async def tries(
+        self, who: str, words: str, *, room: str | None = None, surface: str = "web", id: str = ""
+    ) -> Answered:
         """Say something and look at exactly what came back."""
         event = Inbound(
-            id=id or secrets.token_hex(8), sender=Sender(surface, who), address=Address(surface, room or who), what=Said(words)
+            id=id or secrets.token_hex(8),
+            sender=Sender(surface, who),
+            address=Address(surface, room or who),
+            what=Said(words),
         )
         return await self.app.receiver.receive(event, room=room)
 
@@ -101,7 +112,10 @@ class Town:
 
     async def press(self, who: str, token: str, says: str, *, room: str | None = None, id: str = "") -> Answered:
         event = Inbound(
-            id=id or secrets.token_hex(8), sender=Sender("web", who), address=Address("web", room or who), what=Chose(token, says)
+            id=id or secrets.token_hex(8),
+            sender=Sender("web", who),
+            address=Address("web", room or who),
+            what=Chose(token, says),
         )
         return await self.app.receiver.receive(event, room=room)
 
@@ -135,7 +149,9 @@ class Town:
     async def kinds(self, who: str) -> list[str]:
         """The kinds of all notices that reached this person, oldest first; rings as ring:wait."""
         return [
-            f"ring:{row.doc['what']}" if row.kind == "ring" else row.kind for row, _ in await self.reads(who) if not row.answer
+            f"ring:{row.doc['what']}" if row.kind == "ring" else row.kind
+            for row, _ in await self.reads(who)
+            if not row.answer
         ]
 
     async def case(self, number: str) -> Case:
@@ -179,7 +195,9 @@ class Town:
         await self.says(who, f"同意 {number} あり")
         return number
 
-    async def accepted(self, duty: str = "家計相談", agency: str = "ともしび", holder: str = "ishii", who: str = "suzuki") -> str:
+    async def accepted(
+        self, duty: str = "家計相談", agency: str = "ともしび", holder: str = "ishii", who: str = "suzuki"
+    ) -> str:
         """A consultation with one accepted role."""
         number = await self.consented(who)
         await self.says(who, f"依頼 {number} {duty} {agency}")

@@ -508,7 +508,7 @@ SENTENCES: dict[str, str] = {
     "preview.text": "{number} 「{what}」は、つぎの方に届きます。よければ「送る」を押してください。",
     "preview.undo": "送ったあと10分のあいだは「取消」で戻せます。",
     "preview.no_undo": "送ったあとは元に戻せません。",
-    "preview.due": "つぎの約束は{what}、{due} までです。",
+    "preview.due": "つぎは{what}、{due} までです。",
     # -- answers to one's own words, by command; with the journal's kind behind it where one word may mean two things
     "did.accept": "引き受けてくださり、ありがとうございます。まず初回の連絡をお願いします。",
     "did.accept.handoff.late_acceptance": "お返事をくださり、ありがとうございます。期限を過ぎていたため、調整役からお返事します。",

@@ -56,7 +56,12 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 def run(folder: Path, *words: str) -> str:
     """Run a command of tsunagi and answer what it printed."""
     done = subprocess.run(
-        [sys.executable, "-m", "bot", *words], env=environment(folder), cwd=folder, capture_output=True, text=True, timeout=300
+        [sys.executable, "-m", "bot", *words],
+        env=environment(folder),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

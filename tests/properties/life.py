@@ -657,7 +657,7 @@ def in_business_time(life: Life, was: Case | None, case: Case, lines: list[Line]
         handoff = case.handoff(wait.handoff) if wait.handoff else None
         hours = hours_for(wait.owner, handoff, case, town, now)
         if wait.urgency is Urgency.EMERGENCY:
-            if wait.kind == "react" and not wait.extended:
+            if wait.kind == "react" and handoff and handoff.offered_at == now:
                 assert timedelta() <= wait.due_at - now <= timedelta(minutes=30), (
                     f"I16: {case.number}: EMERGENCY react due after {wait.due_at - now}"
                 )

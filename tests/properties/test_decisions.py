@@ -37,7 +37,7 @@ class Paper:
         self.place = the_town()
         self.town = SimpleNamespace(now=NOW)
         self.accepted: Counter[tuple[int, int]] = Counter()
-        self.fresh = Ids(1)
+        self.fresh = Ids()
         self.cases: list[Case] = []
         self.kinds: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
