@@ -55,7 +55,7 @@ async def clock(request: Request) -> Response:
     if not found.demo or (found.me is None and not from_here(request)):
         return missing(found)
     if request.method == "GET":
-        return _shown(found, found.now)
+        return JSONResponse({"now": _iso(found, found.now), "turning": request.app.state.turning.busy})
     as_json = request.headers.get("content-type", "").startswith("application/json")
     span, back = await _asked(found, as_json)
     turning: Turning = request.app.state.turning
@@ -93,11 +93,15 @@ async def _asked(found: Desk, as_json: bool) -> tuple[str, str]:
 
 
 def _shown(found: Desk, now: datetime, *, rung: int | None = None, to: datetime | None = None) -> Response:
-    body: dict[str, object] = {"now": now.astimezone(found.town.tz).isoformat(timespec="seconds")}
+    body: dict[str, object] = {"now": _iso(found, now)}
     if to is not None:
         body |= {
-            "to": to.astimezone(found.town.tz).isoformat(timespec="seconds"),
+            "to": _iso(found, to),
             "rung": rung,
             "turning": rung is None,
         }
     return JSONResponse(body)
+
+
+def _iso(found: Desk, moment: datetime) -> str:
+    return moment.astimezone(found.town.tz).isoformat(timespec="seconds")

@@ -112,7 +112,7 @@ def handoff(state: str, **changes: Any) -> Handoff:
         fields |= {"condition": "schedule"}
     if state in ENDED:
         fields |= {"ended_at": before}
-    return Handoff(501, 1, "disability", state, **(fields | changes))
+    return Handoff(501, 1, changes.pop("duty", "disability"), state, **(fields | changes))
 
 
 @cache
