@@ -167,8 +167,8 @@ def lives(kind: str, databases: Databases, tmp_path: Path, examples: int, steps:
 
 
 def test_every_promise_holds_in_lives_on_sqlite(databases: Databases, tmp_path: Path) -> None:
-    lives("sqlite", databases, tmp_path, 14, 40)
+    lives("sqlite", databases, tmp_path, 9, 30)
 
 
 def test_every_promise_holds_in_lives_on_postgresql(databases: Databases, tmp_path: Path) -> None:
-    lives("postgresql", databases, tmp_path, 3, 25)
+    lives("postgresql", databases, tmp_path, 3, 20)
