@@ -23,7 +23,8 @@ demo-fresh: .venv
 
 # With CI=true a missing browser is installed first; elsewhere its tests say what to type.
 test: $(if $(filter true,$(CI)),test-deps) lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 -m 'not browser'
+	$(BIN)/python -m pytest -m browser
 
 # The pictures of the README, taken by the browser story.
 pictures: .venv/.test

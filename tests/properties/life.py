@@ -28,6 +28,7 @@ from tests.properties.values import the_doc
 from tests.town import START, TOKYO, Town
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
+from workflow.path import HELD
 from workflow.people import LEAD, WATCH
 from workflow.promise import hours_for
 from workflow.who import approvers, reach, receivers
@@ -538,6 +539,12 @@ def one_lead(life: Life, was: Case | None, case: Case, lines: list[Line], _told:
             assert leads[0].holder == case.lead, (
                 f"I1: {case.number}: {leads[0].holder} holds the lead, {case.lead} leads"
             )
+    for line in lines:
+        ended = line.kind.removeprefix("handoff.") in ENDINGS and line.source in HELD and line.data.get("duty") == LEAD
+        if ended and was and case.open:
+            given = case.handoff(int(str(line.data["handoff"])))
+            still = given and given.holder == case.lead and not any(h.duty == LEAD for h in case.held)
+            assert not still or was.lead != case.lead, f"I1: {case.number}: {case.lead} leads on after {line.kind}"
     if was and was.open and case.open and (was.lead, was.interim) != (case.lead, case.interim):
         assert any(line.kind in LEAD_MOVES for line in lines), (
             f"I2: {case.number}: the lead moved by {[line.kind for line in lines]}"
