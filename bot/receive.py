@@ -146,13 +146,13 @@ class Receiver:
     # -- inside the transaction
 
     def _handle(self, tx: Tx, event: Inbound, room: str | None, flooding: bool) -> Answered:
-        town = self.towns.of(tx)
         now = self.clock.now(tx)
         arrived = inbox.arrive(tx, self._arrival(tx, event, now))
         if arrived is None:
             return Answered(None)
+        town = self.towns.of(tx, arrived.town)
         speaker = self._speaker(tx, event, town)
-        talk = _Talk(self, tx, town, now, speaker, event, arrived, room)
+        talk = _Talk(self, tx, town, now, speaker, event, arrived.id, room)
         if flooding:
             return talk.refuse(no.TooFast(), "")
         return talk.hear()
@@ -296,20 +296,26 @@ class _Talk:
     def _do(self, ask: Ask, command: Command, *, undoing: bool = False) -> Answered:
         try:
             with self.tx.savepoint():
-                return self._act(ask, command, undoing)
+                made = self._decided(ask, command, undoing)
         except no.Refusal as refusal:
             return self.refuse(refusal, ask.words.number or "", ask.seen)
         except _Preview as preview:
             return self._preview(preview, command)
+        return (
+            self._replied(ask, command, made)
+            if isinstance(made, Reply)
+            else self._recorded(ask, command, made, undoing)
+        )
 
-    def _act(self, ask: Ask, command: Command, undoing: bool) -> Answered:
+    def _decided(self, ask: Ask, command: Command, undoing: bool) -> Outcome | Reply:
         if command.inside and not self.inside:
             raise no.OnlyInside(link="/")
         made = command.run(ask)
         if not (ask.confirmed or undoing) and _asks_once(command, made, ask):
             raise _Preview(made, ask)
-        if isinstance(made, Reply):
-            return self._replied(ask, command, made)
+        return made
+
+    def _recorded(self, ask: Ask, command: Command, made: Outcome, undoing: bool) -> Answered:
         said: list[Message] = []
 
         def answer() -> LetterRow:

@@ -1,5 +1,6 @@
 """The door for due timers: claims them one by one, rings the case as it stands now, and records what follows."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from datetime import datetime
@@ -10,7 +11,7 @@ from bot.record import record, send
 from bot.towns import Towns
 from storage import cases, timers, waits
 from storage.cases import SlowerWriter
-from storage.store import Store, Tx
+from storage.store import GROUP, Store, Tx
 from storage.timers import Timer
 from workflow.call import ring_call
 from workflow.outcome import Act, Notice, Reader
@@ -35,10 +36,10 @@ class Reminder:
     async def ring_due(self, limit: int = BATCH) -> int:
         """Ring what is due now, at most `limit` timers; answer how many rang."""
         found = await self.store.read(lambda tx: timers.due(tx, self.clock.now(tx), limit))
+        due = [timer for timer in found if timer.id not in self.parked]
         rung = 0
-        for timer in found:
-            if timer.id not in self.parked:
-                rung += await self.ring_one(timer)
+        for i in range(0, len(due), GROUP):
+            rung += sum(await asyncio.gather(*(self.ring_one(timer) for timer in due[i : i + GROUP])))
         return rung
 
     async def ring_one(self, timer: Timer) -> bool:
@@ -56,13 +57,11 @@ class Reminder:
         town, now = self.towns.of(tx), self.clock.now(tx)
         if timer.case_id is None:
             return self._ring_call(tx, timer, town, now)
-        if not timers.lock_case_skip(tx, timer.case_id):
+        case = cases.load(tx, timer.case_id, lock="skip")
+        if case is None or not timers.settle(tx, timer.id, now):
             return False
-        if not timers.settle(tx, timer.id, now):
-            return False
-        case = cases.load(tx, timer.case_id, lock=True)
-        wait = next((w for w in case.waits if w.id == timer.wait_id), None) if case else None
-        if case is None or wait is None or wait.rung != timer.rung:
+        wait = next((w for w in case.waits if w.id == timer.wait_id), None)
+        if wait is None or wait.rung != timer.rung:
             return False
         record(tx, ring(case, wait, self._act(town, now)))
         return True

@@ -23,9 +23,9 @@ class Towns:
     def __init__(self) -> None:
         self._town: Town | None = None
 
-    def of(self, tx: Tx) -> Town:
-        """Answer the town of this transaction. Raises NoTown."""
-        version = people.town_version(tx)
+    def of(self, tx: Tx, version: int | None = None) -> Town:
+        """Answer the town of this transaction, whose version the caller may know already. Raises NoTown."""
+        version = people.town_version(tx) if version is None else version
         if self._town is None or version != self._town.version:
             self._town = _read(tx)
         return self._town

@@ -6,23 +6,26 @@ from typing import Final
 from sqlalchemy import bindparam, delete, func, or_, select
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_new, insert_or_update
 
 _B: Final = tables.beats
 _L: Final = tables.leases
 
-_CLAIM: Final = insert_new(_B, _B.c.name)
-_LAST: Final = select(func.max(_B.c.instant)).where(_B.c.name == bindparam("name"))
-_TAKE: Final = insert_or_update(
-    _L,
-    ("name",),
-    "holder",
-    "until",
-    where=or_(_L.c.holder == bindparam("me"), _L.c.until <= bindparam("now", type_=tables.Moment())),
-    returning=(_L.c.name,),
+_CLAIM: Final = Prepared(insert_new(_B, _B.c.name))
+_LAST: Final = Prepared(select(func.max(_B.c.instant)).where(_B.c.name == bindparam("name")))
+_TAKE: Final = Prepared(
+    insert_or_update(
+        _L,
+        ("name",),
+        "holder",
+        "until",
+        where=or_(_L.c.holder == bindparam("me"), _L.c.until <= bindparam("now", type_=tables.Moment())),
+        returning=(_L.c.name,),
+    )
 )
-_LET_GO: Final = delete(_L).where(_L.c.name == bindparam("name"), _L.c.holder == bindparam("holder"))
+_LET_GO: Final = Prepared(delete(_L).where(_L.c.name == bindparam("name"), _L.c.holder == bindparam("holder")))
 
 
 def claim(tx: Tx, name: str, instant: datetime, at: datetime) -> bool:

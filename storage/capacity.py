@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import bindparam, func, insert, select, update
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Tx
 
 _T: Final = tables.capacity_asks
@@ -27,10 +28,10 @@ class CapacityAsk(NamedTuple):
 
 
 _COLUMNS: Final = tuple(_T.c[name] for name in CapacityAsk._fields)
-_ASK: Final = insert(_T)
-_GET: Final = select(*_COLUMNS).where(_T.c.id == bindparam("id"))
-_ANSWER: Final = update(_T).where(_T.c.id == bindparam("of_id"), _T.c.answer.is_(None))
-_OF_CASE: Final = select(*_COLUMNS).where(_T.c.case_id == bindparam("case")).order_by(_T.c.id)
+_ASK: Final = Prepared(insert(_T))
+_GET: Final = Prepared(select(*_COLUMNS).where(_T.c.id == bindparam("id")))
+_ANSWER: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _T.c.answer.is_(None)))
+_OF_CASE: Final = Prepared(select(*_COLUMNS).where(_T.c.case_id == bindparam("case")).order_by(_T.c.id))
 _OPEN: Final = select(*_COLUMNS).where(_T.c.answer.is_(None)).order_by(_T.c.id)
 _RANKED: Final = (
     select(
@@ -42,7 +43,7 @@ _RANKED: Final = (
     .where(_T.c.answer.is_not(None))
     .subquery()
 )
-_NEWEST: Final = select(*(_RANKED.c[name] for name in CapacityAsk._fields)).where(_RANKED.c.place == 1)
+_NEWEST: Final = Prepared(select(*(_RANKED.c[name] for name in CapacityAsk._fields)).where(_RANKED.c.place == 1))
 
 
 def ask(tx: Tx, asks: Sequence[CapacityAsk]) -> None:

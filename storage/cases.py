@@ -4,7 +4,7 @@ Whoever changes a case locks its row before anything else of it (`load(…, lock
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple
 
@@ -79,16 +79,17 @@ class CaseRow(NamedTuple):
 _CASE: Final = select(*(_T.c[name] for name in _COLUMNS), _T.c.doc)
 _BY_NUMBER: Final = _CASE.where(_T.c.number == bindparam("key"))
 _BY_ID: Final = _CASE.where(_T.c.id == bindparam("key"))
-_LOADS: Final = {
-    (str, False): _BY_NUMBER,
-    (str, True): _BY_NUMBER.with_for_update(),
-    (int, False): _BY_ID,
-    (int, True): _BY_ID.with_for_update(),
+_LOADS: Final[dict[tuple[type, bool | str], Prepared]] = {
+    (str, False): Prepared(_BY_NUMBER),
+    (str, True): Prepared(_BY_NUMBER.with_for_update()),
+    (int, False): Prepared(_BY_ID),
+    (int, True): Prepared(_BY_ID.with_for_update()),
+    (int, "skip"): Prepared(_BY_ID.with_for_update(skip_locked=True)),
 }
 _NOTHING: Final = null()
 
 #: A case's handoffs and open waits in one answer: the columns of both under those of the first, told apart by `wait`.
-_PARTS: Final = union_all(
+_PARTS: Final = Prepared(union_all(
     select(
         literal_column("0").label("wait"), _H.c.id, _H.c.no, _H.c.batch, _H.c.offered_at, _H.c.ended_at, _H.c.duty,
         _H.c.state, _H.c.sender, _H.c.from_agency, _H.c.to_agency, _H.c.to_staff, _H.c.holder, _H.c.doc,
@@ -97,15 +98,18 @@ _PARTS: Final = union_all(
         literal_column("1"), _W.c.id, _W.c.rung, _W.c.handoff, _W.c.opened_at, _W.c.due_at, _W.c.kind,
         _W.c.owner, _W.c.urgency, _W.c.subject, _W.c.why, _W.c.policy, _NOTHING, _W.c.doc,
     ).where(_W.c.case_id == bindparam("case"), _W.c.closed_at.is_(None)),
-).order_by("wait", "id")  # fmt: skip
+).order_by("wait", "id"))  # fmt: skip
 _INSERT: Final = Prepared(_insert(_T))
 _SAVE: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version")))
 _INSERT_HANDOFF: Final = Prepared(_insert(_H))
 _SAVE_HANDOFF: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_id")))
 
 
-def load(tx: Tx, number_or_id: str | int, *, lock: bool) -> Case | None:
-    """Read a case by its number or its id, with its handoffs and its open waits."""
+def load(tx: Tx, number_or_id: str | int, *, lock: bool | Literal["skip"]) -> Case | None:
+    """Read a case by its number or its id, with its handoffs and its open waits; None: there is none.
+
+    `lock` "skip" (by id) answers None too while somebody is at the case. On SQLite the writer thread is the lock.
+    """
     row = tx.execute(_LOADS[type(number_or_id), lock], {"key": number_or_id}).first()
     return None if row is None else _case(tx, row)
 
@@ -128,7 +132,7 @@ def save(tx: Tx, before: Case, after: Case, closed: Sequence[Wait] = (), *, at: 
 
     Raises SlowerWriter when the row no longer has `before`'s version: nothing is written then.
     """
-    after = replace(after, version=before.version + 1)
+    after = after.become(version=before.version + 1)
     found = tx.execute(_SAVE, _changing(after) | {"of_id": before.id, "of_version": before.version})
     if found.rowcount != 1:
         raise SlowerWriter
@@ -378,17 +382,17 @@ class Loads(NamedTuple):
     overdue: dict[str, int]
 
 
-_LEADS: Final = (
+_LEADS: Final = Prepared(
     select(func.coalesce(tables.staff.c.agency, _T.c.interim), func.count())
     .select_from(_T.outerjoin(tables.staff, tables.staff.c.code == _T.c.lead))
     .where(_OPEN)
     .group_by(func.coalesce(tables.staff.c.agency, _T.c.interim))
 )
-_ROLES: Final = (
+_ROLES: Final = Prepared(
     select(_H.c.to_agency, func.count()).where(_H.c.state.in_(HELD), _H.c.duty != "lead").group_by(_H.c.to_agency)
 )
 _BURDENED: Final = func.coalesce(_H.c.to_agency, tables.staff.c.agency, _T.c.interim)
-_OVERDUE_BY_AGENCY: Final = (
+_OVERDUE_BY_AGENCY: Final = Prepared(
     select(_BURDENED, func.count(_T.c.id.distinct()))
     .select_from(
         _W.join(_T, _T.c.id == _W.c.case_id)
@@ -416,18 +420,9 @@ class OpenWait(NamedTuple):
 
 
 #: Emergencies first, then the longest wait.
+_FIRST: Final = (sql_case({"emergency": 0, "high": 1}, value=_W.c.urgency, else_=2), _W.c.due_at, _W.c.id)
 _WAITS: Final = (
-    select(*_LIGHT, *waits.COLUMNS)
-    .join(_T, _T.c.id == _W.c.case_id)
-    .where(_W.c.closed_at.is_(None))
-    .order_by(sql_case({"emergency": 0, "high": 1}, value=_W.c.urgency, else_=2), _W.c.due_at, _W.c.id)
-)
-_EXCEPTIONS: Final = _WAITS.where(
-    or_(
-        _W.c.due_at < bindparam("now"),
-        _W.c.kind == "queue",
-        and_(_W.c.kind == "next_step", _W.c.owner == "coordinator"),
-    )
+    select(*_LIGHT, *waits.COLUMNS).join(_T, _T.c.id == _W.c.case_id).where(_W.c.closed_at.is_(None)).order_by(*_FIRST)
 )
 
 
@@ -462,32 +457,53 @@ def open_waits(
     return [_open_wait(row) for row in tx.execute(found.limit(limit))]
 
 
+class Group(NamedTuple):
+    """Waits of one kind of trouble: how many, and the first of them."""
+
+    total: int
+    rows: list[OpenWait]
+
+
 class Exceptions(NamedTuple):
-    """What the board shows first: emergencies first, then the longest wait."""
+    """What the board shows first: emergencies first, then the longest wait. Each wait stands in one group."""
 
-    unanswered: list[OpenWait]  #: 返事がまだ: offers past their due time
-    refused_twice: list[OpenWait]  #: 2回辞退: needs that nobody took, the coordinator names the next step
-    overdue: list[OpenWait]  #: 期限をすぎた: everything else past its due time
-    queue: list[OpenWait]  #: items that climbed into the coordinator's queue
-
-
-_OFFERS: Final = ("react", "decide")
+    unanswered: Group  #: 返事がまだ: offers past their due time
+    refused_twice: Group  #: 2回辞退: needs that nobody took, the coordinator names the next step
+    overdue: Group  #: 期限をすぎた: everything else past its due time
+    queue: Group  #: items that climbed into the coordinator's queue
 
 
-def exceptions(tx: Tx, now: datetime) -> Exceptions:
-    """Sort what is late or stuck into the board's groups; each wait stands in one of them."""
-    groups = Exceptions([], [], [], [])
-    for found in (_open_wait(row) for row in tx.execute(_EXCEPTIONS, {"now": now})):
-        wait = found.wait
-        if wait.kind == "queue":
-            groups.queue.append(found)
-        elif wait.kind == "next_step" and wait.owner == "coordinator":
-            groups.refused_twice.append(found)
-        elif wait.kind in _OFFERS:
-            groups.unanswered.append(found)
-        else:
-            groups.overdue.append(found)
-    return groups
+_STUCK: Final = and_(_W.c.kind == "next_step", _W.c.owner == "coordinator")
+_GROUP: Final = sql_case(
+    (_W.c.kind == "queue", "queue"),
+    (_STUCK, "refused_twice"),
+    (_W.c.kind.in_(("react", "decide")), "unanswered"),
+    else_="overdue",
+).label("group_")
+
+
+def exceptions(tx: Tx, now: datetime, filters: Filter | None = None, most: int = 200) -> Exceptions:
+    """Sort what is late or stuck into the board's groups; `most` rows are read of each."""
+    late = or_(_W.c.due_at < now, _W.c.kind == "queue", _STUCK)
+    place = func.row_number().over(partition_by=_GROUP, order_by=_FIRST).label("place")
+    total = func.count().over(partition_by=_GROUP).label("total")
+    ranked = (
+        select(_W.c.id, _GROUP, place, total)
+        .join(_T, _T.c.id == _W.c.case_id)
+        .where(_W.c.closed_at.is_(None), late, *(filters.conditions() if filters else ()))
+        .subquery()
+    )
+    shown = (
+        select(ranked.c.group_, ranked.c.total, *_LIGHT, *waits.COLUMNS)
+        .join(_W, _W.c.id == ranked.c.id)
+        .join(_T, _T.c.id == _W.c.case_id)
+        .where(ranked.c.place <= most)
+        .order_by(ranked.c.group_, ranked.c.place)
+    )
+    found: dict[str, Group] = {}
+    for group, count, *row in tx.execute(shown):
+        found.setdefault(group, Group(count, [])).rows.append(_open_wait(row))
+    return Exceptions(*(found.get(name) or Group(0, []) for name in Exceptions._fields))
 
 
 _PREVIOUS: Final = select(*_LIGHT).where(_T.c.previous == bindparam("case")).order_by(_T.c.id)
@@ -519,6 +535,6 @@ def _light(row: Record | Sequence[Any]) -> CaseRow:
     return CaseRow(id_, number, stage, _URGENCY[urgency], *rest)
 
 
-def _open_wait(row: Record) -> OpenWait:
+def _open_wait(row: Record | Sequence[Any]) -> OpenWait:
     size = len(_LIGHT)
     return OpenWait(_light(row[:size]), waits.from_row(row[size:]))

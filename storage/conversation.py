@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from storage import tables, texts
 from storage.letters import LetterRow
+from storage.prepared import Prepared
 from storage.rooms import Post
 from storage.store import Tx
 
@@ -22,9 +23,9 @@ _SHOWN: Final = and_(_L.c.surface == "web", _L.c.state != "superseded")
 _SAID: Final = select(_I.c.id, _I.c.text, _I.c.conversation, _I.c.speaker, _I.c.received_at, _I.c.kind, _I.c.doc).where(
     _I.c.id.in_(bindparam("ids", expanding=True))
 )
-_NEWEST_LETTER: Final = select(_L.c.id).order_by(_L.c.id.desc()).limit(1)
-_NEWEST_POST: Final = select(_P.c.id).order_by(_P.c.id.desc()).limit(1)
-_ABOUT: Final = (
+_NEWEST_LETTER: Final = Prepared(select(_L.c.id).order_by(_L.c.id.desc()).limit(1))
+_NEWEST_POST: Final = Prepared(select(_P.c.id).order_by(_P.c.id.desc()).limit(1))
+_ABOUT: Final = Prepared(
     select(_T.c.id, _T.c.by, _T.c.at).where(_T.c.household == bindparam("household")).order_by(_T.c.id.desc()).limit(50)
 )
 

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import bindparam, func, select, text
 
 from storage import inbox, letters, tables, timers
+from storage.prepared import Prepared
 from storage.store import Tx
 
 #: What a person has given up stays on record as failed, with this before their code.
@@ -24,21 +25,23 @@ _TAILS: Final = tuple(
     select(table.c.id).order_by(table.c.id.desc()).limit(64)
     for table in (tables.journal, tables.letters, tables.room_posts)
 )
-_TOWN: Final = select(tables.municipality.c.version)
-_CLOCK: Final = select(tables.demo_clock.c.town_at)
+_TOWN: Final = Prepared(select(tables.municipality.c.version))
+_CLOCK: Final = Prepared(select(tables.demo_clock.c.town_at))
 
-_WAITS: Final = select(_W.c.kind, func.count()).where(_W.c.closed_at.is_(None)).group_by(_W.c.kind)
-_CASES: Final = select(_C.c.stage, func.count()).where(_C.c.stage != tables.constant("closed")).group_by(_C.c.stage)
-_RANG: Final = select(_T.c.due_at, _T.c.fired_at).where(_T.c.fired_at >= bindparam("since")).limit(5000)
-_NEWEST: Final = (
+_WAITS: Final = Prepared(select(_W.c.kind, func.count()).where(_W.c.closed_at.is_(None)).group_by(_W.c.kind))
+_CASES: Final = Prepared(
+    select(_C.c.stage, func.count()).where(_C.c.stage != tables.constant("closed")).group_by(_C.c.stage)
+)
+_RANG: Final = Prepared(select(_T.c.due_at, _T.c.fired_at).where(_T.c.fired_at >= bindparam("since")).limit(5000))
+_NEWEST: Final = Prepared(
     select(_L.c.surface, _L.c.state, _L.c.not_before, _L.c.sent_at, _L.c.answer).order_by(_L.c.id.desc()).limit(5000)
 )
-_STUCK: Final = (
+_STUCK: Final = Prepared(
     select(_L.c.state, func.count())
     .where(_L.c.state.in_((tables.constant("unknown"), tables.constant("failed"))), _L.c.why.not_like(f"{GIVEN_UP}%"))
     .group_by(_L.c.state)
 )
-_READ_ONLY: Final = text("SELECT current_setting('transaction_read_only')")
+_READ_ONLY: Final = Prepared(text("SELECT current_setting('transaction_read_only')"))
 
 
 class Result(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal, NamedTuple
 from sqlalchemy import bindparam, func, select, update
 
 from storage import tables, texts
+from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_new
 
@@ -40,8 +41,9 @@ class Parked:
 
 
 _NAMES: Final = tuple(f.name for f in fields(Arrival))
-_ARRIVE: Final = insert_new(_T, _T.c.id)
-_PARK: Final = (
+#: With the version of the town, which everybody asks for next: one round trip less.
+_ARRIVE: Final = Prepared(insert_new(_T, _T.c.id, select(tables.municipality.c.version).scalar_subquery()))
+_PARK: Final = Prepared(
     update(_T)
     .where(_T.c.platform == bindparam("of_platform"), _T.c.event_id == bindparam("of_event"))
     .values(state="parked", tries=_T.c.tries + 1, next_at=bindparam("again"), error=bindparam("because"))
@@ -52,20 +54,27 @@ _PARKED: Final = (
     .where(_T.c.state == tables.constant("parked"))
     .order_by(_T.c.id)
 )
-_DUE: Final = _PARKED.where(_T.c.next_at <= bindparam("now"))
-_ONE: Final = _PARKED.where(_T.c.id == bindparam("id")).with_for_update()
-_DONE: Final = (
+_DUE: Final = Prepared(_PARKED.where(_T.c.next_at <= bindparam("now")))
+_ONE: Final = Prepared(_PARKED.where(_T.c.id == bindparam("id")).with_for_update())
+_DONE: Final = Prepared(
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("parked"))
     .values(state="done", next_at=None, error="")
 )
-_COUNT: Final = select(func.count()).select_from(_T).where(_T.c.state == tables.constant("parked"))
+_COUNT: Final = Prepared(select(func.count()).select_from(_T).where(_T.c.state == tables.constant("parked")))
 
 
-def arrive(tx: Tx, arrival: Arrival) -> int | None:
-    """Keep an event and answer its id; None: it has been seen before."""
+class Arrived(NamedTuple):
+    """An event's row."""
+
+    id: int
+    town: int | None  #: the version of the town at this moment; None: there is no town
+
+
+def arrive(tx: Tx, arrival: Arrival) -> Arrived | None:
+    """Keep an event; None: it has been seen before."""
     row = tx.execute(_ARRIVE, _row(arrival)).first()
-    return None if row is None else int(row[0])
+    return None if row is None else Arrived(*row)
 
 
 def park(tx: Tx, arrival: Arrival, error: str, next_at: datetime | None) -> int:

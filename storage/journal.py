@@ -193,10 +193,12 @@ _LINES: Final = select(
     _T.c.data, _T.c.prev, _T.c.hash, _T.c.id,
 ).select_from(_T.outerjoin(_C, _C.c.id == _T.c.case_id))  # fmt: skip
 _INSERT: Final = Prepared(insert(_T))
-_OF_CASE: Final = _LINES.where(_T.c.case_id == bindparam("case")).order_by(_T.c.seq)
-_TAIL: Final = _LINES.where(_T.c.id > bindparam("after")).order_by(_T.c.id).limit(bindparam("limit"))
+_OF_CASE: Final = Prepared(_LINES.where(_T.c.case_id == bindparam("case")).order_by(_T.c.seq))
+_TAIL: Final = Prepared(_LINES.where(_T.c.id > bindparam("after")).order_by(_T.c.id).limit(bindparam("limit")))
 _ALL: Final = _LINES.order_by(_T.c.case_id, _T.c.seq)
-_NEWEST: Final = select(_T.c.id).order_by(_T.c.id.desc()).limit(1)
-_HEADS: Final = select(_C.c.id, _C.c.number, _C.c.seq, _C.c.head)
-_LOCK_TOWN: Final = select(tables.municipality.c.id).with_for_update()
-_LAST_OF_TOWN: Final = select(_T.c.seq, _T.c.hash).where(_T.c.case_id.is_(None)).order_by(_T.c.seq.desc()).limit(1)
+_NEWEST: Final = Prepared(select(_T.c.id).order_by(_T.c.id.desc()).limit(1))
+_HEADS: Final = Prepared(select(_C.c.id, _C.c.number, _C.c.seq, _C.c.head))
+_LOCK_TOWN: Final = Prepared(select(tables.municipality.c.id).with_for_update())
+_LAST_OF_TOWN: Final = Prepared(
+    select(_T.c.seq, _T.c.hash).where(_T.c.case_id.is_(None)).order_by(_T.c.seq.desc()).limit(1)
+)

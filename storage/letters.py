@@ -1,7 +1,7 @@
 """Letters: notices on their way to one reader on one surface, leased for sending, finished with the lease's token."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, TypeAlias
@@ -10,7 +10,7 @@ from sqlalchemy import and_, bindparam, func, insert, or_, select, update
 
 from storage import tables
 from storage.prepared import Prepared
-from storage.store import Result, Tx
+from storage.store import Tx
 
 _T: Final = tables.letters
 
@@ -53,8 +53,8 @@ class LetterRow:
 _NAMES: Final = tuple(f.name for f in fields(LetterRow))
 _COLUMNS: Final = tuple(_T.c[name] for name in _NAMES)
 _INSERT: Final = Prepared(insert(_T))
-_BY_ID: Final = select(*_COLUMNS).where(_T.c.id == bindparam("id"))
-_BY_TOKEN: Final = select(*_COLUMNS).where(_T.c.token == bindparam("token"))
+_BY_ID: Final = Prepared(select(*_COLUMNS).where(_T.c.id == bindparam("id")))
+_BY_TOKEN: Final = Prepared(select(*_COLUMNS).where(_T.c.token == bindparam("token")))
 _READY: Final = (
     select(_T.c.id)
     .where(_T.c.state == tables.constant("pending"), _T.c.not_before <= bindparam("now"))
@@ -68,36 +68,38 @@ _LEASED: Final = {
     "lease_until": bindparam("until"),
     "tries": _T.c.tries + 1,
 }
-_LEASE: Final = update(_T).where(_T.c.id.in_(_READY)).values(_LEASED).returning(*_COLUMNS)
-_LEASE_ONE: Final = (
+_LEASE: Final = Prepared(update(_T).where(_T.c.id.in_(_READY)).values(_LEASED).returning(*_COLUMNS))
+_LEASE_ONE: Final = Prepared(
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("pending"))
     .values(_LEASED)
     .returning(*_COLUMNS)
 )
-_FINISH: Final = update(_T).where(
-    _T.c.id == bindparam("of_id"), _T.c.lease == bindparam("of_lease"), _T.c.state == tables.constant("leased")
+_FINISH: Final = Prepared(
+    update(_T).where(
+        _T.c.id == bindparam("of_id"), _T.c.lease == bindparam("of_lease"), _T.c.state == tables.constant("leased")
+    )
 )
-_LOST: Final = (
+_LOST: Final = Prepared(
     update(_T)
     .where(_T.c.state == tables.constant("leased"), _T.c.lease_until < bindparam("now"))
     .values(state="unknown", why="lease", lease=None, lease_until=None)
     .returning(*_COLUMNS)
 )
-_STUCK: Final = (
+_STUCK: Final = Prepared(
     select(*_COLUMNS).where(_T.c.state.in_((tables.constant("unknown"), tables.constant("failed")))).order_by(_T.c.id)
 )
-_AGAIN: Final = (
+_AGAIN: Final = Prepared(
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.state.in_(("unknown", "failed")))
     .values(state="pending", not_before=bindparam("now"), lease=None, lease_until=None, why="")
 )
-_GIVE_UP: Final = (
+_GIVE_UP: Final = Prepared(
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.state.in_(("pending", "unknown")))
     .values(state="failed", why=bindparam("because"))
 )
-_SUPERSEDE: Final = (
+_SUPERSEDE: Final = Prepared(
     update(_T)
     .where(
         _T.c.state == tables.constant("pending"),
@@ -111,7 +113,7 @@ _SUPERSEDE: Final = (
     )
     .values(state="superseded")
 )
-_STAND_DOWN: Final = (
+_STAND_DOWN: Final = Prepared(
     update(_T)
     .where(
         _T.c.state == tables.constant("pending"),
@@ -120,10 +122,10 @@ _STAND_DOWN: Final = (
     )
     .values(state="superseded")
 )
-_SILENCE: Final = (
+_SILENCE: Final = Prepared(
     update(_T).where(_T.c.state == "pending", _T.c.case_id == bindparam("of_case")).values(state="superseded")
 )
-_PUSHES: Final = (
+_PUSHES: Final = Prepared(
     select(func.count())
     .select_from(_T)
     .where(
@@ -134,15 +136,19 @@ _PUSHES: Final = (
         ~_T.c.answer,
     )
 )
-_PUSH_TIMES: Final = select(_T.c.not_before, _T.c.case_id, _T.c.urgent).where(
-    _T.c.to_staff == bindparam("staff"),
-    _T.c.not_before >= bindparam("since"),
-    _T.c.surface.not_in(("web", "console")),
-    _T.c.state.in_(("pending", "leased", "sent", "unknown")),
-    ~_T.c.answer,
+_PUSH_TIMES: Final = Prepared(
+    select(_T.c.not_before, _T.c.case_id, _T.c.urgent).where(
+        _T.c.to_staff == bindparam("staff"),
+        _T.c.not_before >= bindparam("since"),
+        _T.c.surface.not_in(("web", "console")),
+        _T.c.state.in_(("pending", "leased", "sent", "unknown")),
+        ~_T.c.answer,
+    )
 )
-_NEXT: Final = select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending"))
-_WAITING: Final = select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == tables.constant("pending"))
+_NEXT: Final = Prepared(select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending")))
+_WAITING: Final = Prepared(
+    select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == tables.constant("pending"))
+)
 
 
 def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
@@ -301,7 +307,7 @@ def waiting(tx: Tx) -> tuple[int, datetime | None]:
     return count, oldest
 
 
-def _letters(rows: Result) -> list[LetterRow]:
+def _letters(rows: Iterable[Any]) -> list[LetterRow]:
     return [LetterRow(*row) for row in rows]
 
 

@@ -9,18 +9,19 @@ from typing import Final
 from sqlalchemy import bindparam, select, update
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_or_update
 
 _T: Final = tables.marks
 
-_OF_READER: Final = select(_T.c.case_id, _T.c.word, _T.c.released).where(_T.c.reader == bindparam("reader"))
-_ONE: Final = select(_T.c.word, _T.c.released).where(
-    _T.c.reader == bindparam("reader"), _T.c.case_id == bindparam("case")
+_OF_READER: Final = Prepared(select(_T.c.case_id, _T.c.word, _T.c.released).where(_T.c.reader == bindparam("reader")))
+_ONE: Final = Prepared(
+    select(_T.c.word, _T.c.released).where(_T.c.reader == bindparam("reader"), _T.c.case_id == bindparam("case"))
 )
-_GIVE: Final = insert_or_update(_T, ("reader", "case_id"), "word", "released")
-_RELEASE: Final = update(_T).where(_T.c.case_id == bindparam("of_case"), ~_T.c.released).values(released=True)
-_LOCK: Final = select(tables.staff.c.code).where(tables.staff.c.code == bindparam("reader")).with_for_update()
+_GIVE: Final = Prepared(insert_or_update(_T, ("reader", "case_id"), "word", "released"))
+_RELEASE: Final = Prepared(update(_T).where(_T.c.case_id == bindparam("of_case"), ~_T.c.released).values(released=True))
+_LOCK: Final = Prepared(select(tables.staff.c.code).where(tables.staff.c.code == bindparam("reader")).with_for_update())
 
 
 def mark_for(tx: Tx, reader: str, case_id: int, words: Sequence[str]) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from storage import tables
 from storage.codec import of
+from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_new, insert_or_update
 from workflow.people import Absence, Agency, Staff
@@ -32,13 +33,13 @@ class StillLeads(Exception):
 
 # The town
 
-_TOWN_DOC: Final = select(_M.c.doc, _M.c.version)
-_TOUCH_TOWN: Final = update(_M).where(_M.c.id == 1).values(version=_M.c.version + 1)
-_TOWN_VERSION: Final = select(_M.c.version)
-_LOCK_TOWN: Final = select(_M.c.version).with_for_update()
-_PUT_TOWN: Final = insert_or_update(_M, ("id",), "code", "name", "final_owner", "doc", "version")
-_PUT_AGENCY: Final = insert_or_update(tables.agencies, ("code",), "name", "active")
-_PUT_STAFF: Final = insert_or_update(_S, ("code",), "name", "active", "agency", "doc")
+_TOWN_DOC: Final = Prepared(select(_M.c.doc, _M.c.version))
+_TOUCH_TOWN: Final = Prepared(update(_M).where(_M.c.id == 1).values(version=_M.c.version + 1))
+_TOWN_VERSION: Final = Prepared(select(_M.c.version))
+_LOCK_TOWN: Final = Prepared(select(_M.c.version).with_for_update())
+_PUT_TOWN: Final = Prepared(insert_or_update(_M, ("id",), "code", "name", "final_owner", "doc", "version"))
+_PUT_AGENCY: Final = Prepared(insert_or_update(tables.agencies, ("code",), "name", "active"))
+_PUT_STAFF: Final = Prepared(insert_or_update(_S, ("code",), "name", "active", "agency", "doc"))
 _LEADING: Final = (
     select(tables.cases.c.lead)
     .where(tables.cases.c.lead_active == 1, tables.cases.c.lead.not_in(bindparam("staying", expanding=True)))
@@ -125,13 +126,13 @@ class AbsenceRow(NamedTuple):
     made_at: datetime
 
 
-_ABSENCES: Final = (
+_ABSENCES: Final = Prepared(
     select(_A.c.id, _A.c.staff, _A.c.start, _A.c.end, _A.c.deputy, _A.c.made_by, _A.c.made_at)
     .where(_A.c.cancelled_at.is_(None), _A.c.end > bindparam("after"))
     .order_by(_A.c.start, _A.c.id)
 )
-_AWAY: Final = insert(_A).returning(_A.c.id)
-_BACK: Final = update(_A).where(_A.c.id == bindparam("of_id"), _A.c.cancelled_at.is_(None))
+_AWAY: Final = Prepared(insert(_A).returning(_A.c.id))
+_BACK: Final = Prepared(update(_A).where(_A.c.id == bindparam("of_id"), _A.c.cancelled_at.is_(None)))
 
 
 def absence_rows(tx: Tx, after: datetime) -> list[AbsenceRow]:
@@ -160,15 +161,19 @@ def cancel_absence(tx: Tx, absence: int, at: datetime) -> bool:
 
 # Linked accounts
 
-_LINK: Final = insert_or_update(_L, ("platform", "account"), "staff", "linked_at")
-_LINKED: Final = (
+_LINK: Final = Prepared(insert_or_update(_L, ("platform", "account"), "staff", "linked_at"))
+_LINKED: Final = Prepared(
     select(_L.c.staff)
     .join(_S, _S.c.code == _L.c.staff)
     .where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"), _S.c.active == 1)
 )
-_LINKS_OF: Final = select(_L.c.platform, _L.c.account).where(_L.c.staff == bindparam("staff")).order_by(_L.c.linked_at)
-_ALL_LINKS: Final = select(_L.c.staff, _L.c.platform, _L.c.account).order_by(_L.c.staff, _L.c.linked_at)
-_UNLINK: Final = delete(_L).where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"))
+_LINKS_OF: Final = Prepared(
+    select(_L.c.platform, _L.c.account).where(_L.c.staff == bindparam("staff")).order_by(_L.c.linked_at)
+)
+_ALL_LINKS: Final = Prepared(select(_L.c.staff, _L.c.platform, _L.c.account).order_by(_L.c.staff, _L.c.linked_at))
+_UNLINK: Final = Prepared(
+    delete(_L).where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"))
+)
 
 
 def link(tx: Tx, platform: str, account: str, staff: str, at: datetime) -> None:
@@ -209,11 +214,13 @@ class Invite(NamedTuple):
     kind: str  #: code | paper
 
 
-_INVITE: Final = insert(_I)
-_PEEK: Final = select(_I.c.staff, _I.c.kind).where(
-    _I.c.hash == bindparam("hash"), _I.c.used_at.is_(None), _I.c.expires > bindparam("now")
+_INVITE: Final = Prepared(insert(_I))
+_PEEK: Final = Prepared(
+    select(_I.c.staff, _I.c.kind).where(
+        _I.c.hash == bindparam("hash"), _I.c.used_at.is_(None), _I.c.expires > bindparam("now")
+    )
 )
-_USE: Final = (
+_USE: Final = Prepared(
     update(_I)
     .where(_I.c.hash == bindparam("of_hash"), _I.c.used_at.is_(None), _I.c.expires > bindparam("now"))
     .values(used_at=bindparam("now"))
@@ -252,17 +259,19 @@ class Session:
     expires: datetime
 
 
-_NEW_SESSION: Final = insert(_SESSIONS)
+_NEW_SESSION: Final = Prepared(insert(_SESSIONS))
 _SESSION: Final = (
     select(_SESSIONS.c.hash, _SESSIONS.c.staff, _SESSIONS.c.made_at, _SESSIONS.c.seen_at, _SESSIONS.c.expires)
     .join(_S, _S.c.code == _SESSIONS.c.staff)
     .where(_SESSIONS.c.ended_at.is_(None), _SESSIONS.c.expires > bindparam("now"), _S.c.active == 1)
 )
-_BY_HASH: Final = _SESSION.where(_SESSIONS.c.hash == bindparam("hash"))
-_BY_STAFF: Final = _SESSION.where(_SESSIONS.c.staff == bindparam("staff")).order_by(_SESSIONS.c.made_at)
+_BY_HASH: Final = Prepared(_SESSION.where(_SESSIONS.c.hash == bindparam("hash")))
+_BY_STAFF: Final = Prepared(_SESSION.where(_SESSIONS.c.staff == bindparam("staff")).order_by(_SESSIONS.c.made_at))
 _TOUCH: Final = update(_SESSIONS).where(_SESSIONS.c.hash == bindparam("of_hash"), _SESSIONS.c.ended_at.is_(None))
-_END: Final = _TOUCH
-_END_ALL: Final = update(_SESSIONS).where(_SESSIONS.c.staff == bindparam("of_staff"), _SESSIONS.c.ended_at.is_(None))
+_END: Final = Prepared(_TOUCH)
+_END_ALL: Final = Prepared(
+    update(_SESSIONS).where(_SESSIONS.c.staff == bindparam("of_staff"), _SESSIONS.c.ended_at.is_(None))
+)
 
 
 def open_session(tx: Tx, hash: str, staff: str, at: datetime, expires: datetime) -> None:
@@ -304,9 +313,9 @@ class DemoClock(NamedTuple):
     real_at: datetime
 
 
-_CLOCK_ROW: Final = select(_CLOCK.c.town_at, _CLOCK.c.real_at)
-_NEW_CLOCK: Final = insert_new(_CLOCK)
-_TURN: Final = update(_CLOCK).where(_CLOCK.c.id == 1)
+_CLOCK_ROW: Final = Prepared(select(_CLOCK.c.town_at, _CLOCK.c.real_at))
+_NEW_CLOCK: Final = Prepared(insert_new(_CLOCK))
+_TURN: Final = Prepared(update(_CLOCK).where(_CLOCK.c.id == 1))
 
 
 def demo_clock(tx: Tx) -> DemoClock | None:

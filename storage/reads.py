@@ -6,13 +6,14 @@ from typing import Final
 from sqlalchemy import and_, bindparam, func, or_, select
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_or_update
 
 _T: Final = tables.reads
 _L: Final = tables.letters
-_SEEN: Final = insert_or_update(_T, ("staff", "room"), "letter_id", newer="letter_id")
-_OF: Final = select(_T.c.room, _T.c.letter_id).where(_T.c.staff == bindparam("staff"))
+_SEEN: Final = Prepared(insert_or_update(_T, ("staff", "room"), "letter_id", newer="letter_id"))
+_OF: Final = Prepared(select(_T.c.room, _T.c.letter_id).where(_T.c.staff == bindparam("staff")))
 
 
 def seen(tx: Tx, staff: str, room: str, letter_id: int) -> None:

@@ -7,10 +7,11 @@ from typing import Final, NamedTuple
 from sqlalchemy import insert, select
 
 from storage import tables, texts
+from storage.prepared import Prepared
 from storage.store import Tx
 
 _T: Final = tables.room_posts
-_INSERT: Final = insert(_T)
+_INSERT: Final = Prepared(insert(_T))
 
 
 class Post(NamedTuple):

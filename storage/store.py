@@ -13,17 +13,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from asyncpg.exceptions import PostgresError
-from sqlalchemy import Connection, CursorResult, Engine, Row, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Row, SelectBase, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 
-from storage.prepared import Prepared
+from storage.prepared import Answer, Prepared
 from storage.seal import Keys
 
 T = TypeVar("T")
@@ -31,6 +31,7 @@ DialectName: TypeAlias = Literal["sqlite", "postgresql"]
 Flags: TypeAlias = frozenset[str]
 Result: TypeAlias = CursorResult[*tuple[Any, ...]]
 Record: TypeAlias = Row[*tuple[Any, ...]]
+Parameters: TypeAlias = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 
 GROUP: Final = 32  #: works that share a COMMIT
 TRIES: Final = 4
@@ -81,23 +82,32 @@ class DatabaseAhead(Exception):
 class Tx:
     """What a work is handed: statements go through it, and whom the commit should wake."""
 
-    __slots__ = ("connection", "depth", "dialect", "flags", "keys")
+    __slots__ = ("_names", "_promised", "connection", "dialect", "flags", "keys")
 
     def __init__(self, connection: Connection, dialect: DialectName, keys: Keys, flags: set[str]) -> None:
         self.connection = connection
         self.dialect = dialect
         self.keys = keys
         self.flags = flags
-        self.depth = 0
+        self._names: list[str] = []  #: of the savepoints that we are in
+        self._promised = 0  #: how many of them, the innermost, nothing was written in yet
 
-    def execute(
-        self, statement: Any, parameters: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None
-    ) -> Result:
+    @overload
+    def execute(self, statement: Prepared, parameters: Parameters = None) -> Answer: ...
+
+    @overload
+    def execute(self, statement: Any, parameters: Parameters = None) -> Result: ...
+
+    def execute(self, statement: Any, parameters: Parameters = None) -> Answer | Result:
         """Run a statement, or the one of a pair that is this dialect's."""
         if type(statement) is Prepared:
+            if self._promised and not statement.reads:
+                self._begin_savepoints()
             return statement.run(self.connection, self.dialect, parameters)
         if type(statement) is dict:
             statement = statement[self.dialect]
+        if self._promised and not isinstance(statement, SelectBase):
+            self._begin_savepoints()
         return self.connection.execute(statement, parameters)
 
     def flag(self, name: Literal["timers", "letters", "journal"]) -> None:
@@ -106,25 +116,32 @@ class Tx:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo what is done inside when an exception leaves it.
+        """Undo what is done inside when an exception leaves it. It costs nothing until something is written inside.
 
         The names are few, so that drivers keep the statements prepared; SQLAlchemy's own count up for ever.
         """
-        run, name = self.connection.exec_driver_sql, f"work_{self.depth}"
-        run(f"SAVEPOINT {name}")
-        self.depth += 1
+        name = f"work_{len(self._names)}"
+        self._names.append(name)
+        self._promised += 1
         try:
             yield
         except BaseException:
-            run(f"ROLLBACK TO SAVEPOINT {name}")
-            run(f"RELEASE SAVEPOINT {name}")
+            if not self._promised:
+                self.connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
+                self.connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
             raise
         else:
             # On PostgreSQL it goes with the transaction, which saves a round trip.
-            if self.dialect == "sqlite":
-                run(f"RELEASE SAVEPOINT {name}")
+            if not self._promised and self.dialect == "sqlite":
+                self.connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
         finally:
-            self.depth -= 1
+            self._names.pop()
+            self._promised = max(0, self._promised - 1)
+
+    def _begin_savepoints(self) -> None:
+        for name in self._names[-self._promised :]:
+            self.connection.exec_driver_sql(f"SAVEPOINT {name}")
+        self._promised = 0
 
 
 Work: TypeAlias = Callable[[Tx], T]
@@ -387,6 +404,7 @@ class _Postgres:
 
             def whole(connection: Connection, flags: set[str] = flags) -> T:
                 nonlocal committing
+                connection.begin()
                 result = work(Tx(connection, "postgresql", self._keys, flags))
                 committing = True
                 connection.commit()
@@ -411,6 +429,7 @@ class _Postgres:
 
     async def read(self, work: Work[T]) -> T:
         def whole(connection: Connection) -> T:
+            connection.begin()
             return work(Tx(connection, "postgresql", self._keys, set()))
 
         try:

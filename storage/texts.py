@@ -6,17 +6,18 @@ from typing import Final
 from sqlalchemy import bindparam, insert, select, update
 
 from storage import seal, tables
+from storage.prepared import Prepared
 from storage.store import Tx
 
 _T: Final = tables.texts
 _H: Final = tables.households
 
-_NEW_HOUSEHOLD: Final = insert(_H)
-_KEY: Final = select(_H.c.key).where(_H.c.id == bindparam("household"))
+_NEW_HOUSEHOLD: Final = Prepared(insert(_H))
+_KEY: Final = Prepared(select(_H.c.key).where(_H.c.id == bindparam("household")))
 _SAME: Final = select(_H.c.id).where(_H.c.hash == bindparam("hash")).order_by(_H.c.id)
-_NAME: Final = update(_H).where(_H.c.id == bindparam("of_household"))
-_INSERT: Final = insert(_T).returning(_T.c.id)
-_GET: Final = (
+_NAME: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_household")))
+_INSERT: Final = Prepared(insert(_T).returning(_T.c.id))
+_GET: Final = Prepared(
     select(_T.c.sealed, _T.c.household, _H.c.key)
     .select_from(_T.outerjoin(_H, _H.c.id == _T.c.household))
     .where(_T.c.id == bindparam("text"))
@@ -26,7 +27,7 @@ _SEVERAL: Final = (
     .select_from(_T.outerjoin(_H, _H.c.id == _T.c.household))
     .where(_T.c.id.in_(bindparam("texts", expanding=True)))
 )
-_FORGET: Final = update(_H).where(_H.c.id == bindparam("of_household")).values(key=None, hash=None)
+_FORGET: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_household")).values(key=None, hash=None))
 
 
 class Forgotten(Exception):

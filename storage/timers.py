@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Text, bindparam, func, select, type_coerce, update
 
 from storage import tables
+from storage.prepared import Prepared
 from storage.store import Tx
 
 _T: Final = tables.timers
@@ -21,19 +22,16 @@ class Timer(NamedTuple):
     due_at: datetime
 
 
-_DUE: Final = (
+_DUE: Final = Prepared(
     select(_T.c.id, _T.c.wait_id, _T.c.case_id, _T.c.rung, _T.c.due_at)
     .where(_LIVE, _T.c.due_at <= bindparam("now"))
     .order_by(_T.c.due_at, _T.c.id)
     .limit(bindparam("limit"))
 )
-_SETTLE: Final = update(_T).where(_T.c.id == bindparam("of_id"), _LIVE)
-_NEXT: Final = select(func.min(_T.c.due_at)).where(_LIVE)
-_SKIP: Final = (
-    select(tables.cases.c.id).where(tables.cases.c.id == bindparam("case")).with_for_update(skip_locked=True)
-)  # fmt: skip
-_PENDING: Final = select(func.count()).select_from(_T).where(_LIVE)
-_SILENT: Final = (
+_SETTLE: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _LIVE))
+_NEXT: Final = Prepared(select(func.min(_T.c.due_at)).where(_LIVE))
+_PENDING: Final = Prepared(select(func.count()).select_from(_T).where(_LIVE))
+_SILENT: Final = Prepared(
     select(_W.c.id, _W.c.case_id)
     .outerjoin(_T, (_T.c.wait_id == _W.c.id) & _LIVE)
     .where(_W.c.closed_at.is_(None), _T.c.id.is_(None), type_coerce(_W.c.doc, Text).like('%"next_at":%'))
@@ -55,11 +53,6 @@ def next_due(tx: Tx) -> datetime | None:
     """Find when the next timer rings."""
     found: datetime | None = tx.execute(_NEXT).scalar()
     return found
-
-
-def lock_case_skip(tx: Tx, case_id: int) -> bool:
-    """Lock a case unless somebody is at it (False: look again later). On SQLite the writer thread is the lock."""
-    return tx.dialect == "sqlite" or tx.execute(_SKIP, {"case": case_id}).first() is not None
 
 
 def live(tx: Tx) -> int:

@@ -27,12 +27,14 @@ class Turn:
     undo: Any = None  #: what 取消 would take back
 
 
-_GET: Final = select(_T.c.staff, _T.c.conversation, _T.c.at, _T.c.preview, _T.c.choices, _T.c.undo).where(
-    _T.c.staff == bindparam("staff")
+_GET: Final = Prepared(
+    select(_T.c.staff, _T.c.conversation, _T.c.at, _T.c.preview, _T.c.choices, _T.c.undo).where(
+        _T.c.staff == bindparam("staff")
+    )
 )
 _KEEP: Final = Prepared(insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "undo", "at"))
 _SHOW: Final = Prepared(insert_or_update(_T, ("staff",), "conversation", "preview", "choices", "at"))
-_CLEAR: Final = delete(_T).where(_T.c.staff == bindparam("staff"))
+_CLEAR: Final = Prepared(delete(_T).where(_T.c.staff == bindparam("staff")))
 
 
 def of(tx: Tx, staff: str) -> Turn | None:

@@ -34,10 +34,13 @@ _CODEC: Final = Codec(Wait, without=(*_COLUMNS, "policy"))
 #: What `from_row` wants, in this order.
 COLUMNS: Final = (*(_T.c[name] for name in _COLUMNS), _T.c.policy, _T.c.doc)
 
-_OF_CASE: Final = select(*COLUMNS).where(_T.c.case_id == bindparam("case"), _T.c.closed_at.is_(None)).order_by(_T.c.id)
-_ONE: Final = select(*COLUMNS).where(_T.c.id == bindparam("wait"), _T.c.closed_at.is_(None))
-_LOCKED: Final = _ONE.with_for_update()
-_LOOSE: Final = select(*COLUMNS).where(_T.c.case_id.is_(None), _T.c.closed_at.is_(None)).order_by(_T.c.id)
+_OF_CASE: Final = Prepared(
+    select(*COLUMNS).where(_T.c.case_id == bindparam("case"), _T.c.closed_at.is_(None)).order_by(_T.c.id)
+)
+_BY_ID: Final = select(*COLUMNS).where(_T.c.id == bindparam("wait"), _T.c.closed_at.is_(None))
+_ONE: Final = Prepared(_BY_ID)
+_LOCKED: Final = Prepared(_BY_ID.with_for_update())
+_LOOSE: Final = Prepared(select(*COLUMNS).where(_T.c.case_id.is_(None), _T.c.closed_at.is_(None)).order_by(_T.c.id))
 _PUT: Final = Prepared(
     insert_or_update(
         _T, ("id",), "owner", "due_at", "opened_at", "rung", "urgency", "closed_at", "why", "policy", "doc"

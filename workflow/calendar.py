@@ -11,6 +11,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from itertools import accumulate, islice
 from math import inf
 from typing import Final, Literal, NamedTuple, Self, cast, get_args
@@ -245,6 +246,7 @@ class Span:
             raise ValueError(f"{self} is longer than {LONGEST_SPAN} days.")
 
     @classmethod
+    @lru_cache(maxsize=1024)  # a town has some dozens, and every wait reads several
     def parse(cls, text: str) -> Self:
         """Read a span; raise ValueError with a sentence for anything that is not one."""
         text = text.strip()

@@ -80,7 +80,8 @@ class Outcome:
         self.notices: list[Notice] = []
         self.closed: list[Wait] = []  #: waits that ended, with why
         self.again: set[tuple[str, int | None]] = set()  #: (kind, handoff): close the present wait, open the next
-        self.due: dict[tuple[str, int | None], datetime] = {}  #: a due time that somebody named
+        #: a due time that somebody named, by kind, handoff and subject (None: whichever)
+        self.due: dict[tuple[str, int | None, str | None], datetime] = {}
         self.answer: dict[str, object] = {}  #: for the sentence to the speaker
 
     # -- writing down
@@ -92,7 +93,7 @@ class Outcome:
 
     def become(self, **changes: Any) -> Self:
         """Change the case's own facts."""
-        self.case = replace(self.case, **changes)
+        self.case = self.case.become(**changes)
         return self
 
     def put(self, handoff: Handoff) -> Handoff:
@@ -232,10 +233,14 @@ class Outcome:
         self.again.add((kind, handoff))
         return self.name_due(kind, handoff, due)
 
-    def name_due(self, kind: str, handoff: int | None, due: datetime | None) -> Self:
+    def name_due(self, kind: str, handoff: int | None, due: datetime | None, subject: str | None = None) -> Self:
+        """Give one wait its due time; where several of a kind stand side by side the subject says which."""
         if due is not None:
-            self.due[(kind, handoff)] = due
+            self.due[(kind, handoff, subject)] = due
         return self
+
+    def named_due(self, kind: str, handoff: int | None, subject: str) -> datetime | None:
+        return self.due.get((kind, handoff, subject)) or self.due.get((kind, handoff, None))
 
     def done(self) -> Self:
         """Set the next waits: what the state of the case demands and nothing else (workflow/promise.py)."""

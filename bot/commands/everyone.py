@@ -9,7 +9,7 @@ from bot import sign
 from bot.ask import DATED, Ask, Reply
 from bot.commands.book import BOOK, command, shelves
 from bot.commands.lists import MOST_ROWS, open_questions, wait_rows
-from bot.words import at_local, find_day
+from bot.words import at_local, find_day, strip_polite
 from storage import cases, people, waits
 from workflow import call, facts
 from workflow import refusals as no
@@ -236,13 +236,13 @@ def stuck(ask: Ask) -> Reply:
     if not ask.speaker.has(Role.COORDINATOR, Role.OFFICIAL):
         raise no.CoordinatorsOnly()
     voice = ask.voice
-    found = cases.exceptions(ask.tx, ask.now)
-    rows = [*found.unanswered, *found.refused_twice, *found.overdue, *found.queue]
+    found = cases.exceptions(ask.tx, ask.now, most=MOST_ROWS)
+    rows = [row for group in found for row in group.rows]
     if not rows:
         return Reply(Message(voice.say("stuck.none")))
     facts_ = tuple((r.case.number, voice.label("wait", r.wait.kind)) for r in rows[:MOST_ROWS])
     choices = tuple(Choice(n, n) for n in dict.fromkeys(r.case.number for r in rows))[:5]
-    return Reply(Message(voice.say("stuck.text", count=len(rows)), voice.say("stuck.title"), facts_, choices))
+    return Reply(Message(voice.say("stuck.text", count=sum(group.total for group in found)), voice.say("stuck.title"), facts_, choices))
 
 
 @command("持ち件数", "head", also="負荷 もちけんすう ふか load")
@@ -265,25 +265,17 @@ def load(ask: Ask) -> Reply:
 def absence(ask: Ask) -> Reply:
     """Away from a day to a day; the deputy answers meanwhile. Others' absence: head or coordinator."""
     # Not ask.tokens: they part 6/12 at its stroke.
-    tokens = [t for t in re.split(r"[\s,、・～~]+|から|まで", ask.rest) if t]
+    tokens = [t for t in re.split(r"[\s,、・～~]+|から|まで", ask.rest) if strip_polite(t)]
     if impossible := next((t for t in tokens if DATED.search(t) and find_day(t, ask.today) is None), None):
         raise no.NoSuchDay(text=impossible)
     days = [(t, d) for t in tokens if (d := find_day(t, ask.today))]
-    named = [t for t in tokens if t not in {t for t, _ in days}]
-    people_ = [p for t in named if (p := _person_or_none(ask, t))]
-    who = ask.speaker
-    if people_ and (len(people_) == 2 or not _deputy_only(ask, named)):
-        who = people_.pop(0)
-    if who.code != ask.speaker.code and not (
-        ask.speaker.has(Role.COORDINATOR) or any(ask.speaker.heads(a) for a in who.agencies)
-    ):
-        raise no.HeadsOnly()
     if not days:
         raise no.NoSuchDay(text=ask.rest)
+    who, deputy_named = _who_and_deputy(ask, tokens, {t for t, _ in days})
     start, end = days[0][1], days[-1][1]
     if end < start or end > ask.today + timedelta(days=400):
         raise no.NoSuchDay(text=ask.rest)
-    deputy = people_[0].code if people_ else who.deputy
+    deputy = deputy_named.code if deputy_named else who.deputy
     if who.has(Role.COORDINATOR) and not deputy:
         raise no.AbsentNeedsDeputy(person=who.code)
     midnight = (0, 0)
@@ -304,15 +296,28 @@ def absence(ask: Ask) -> Reply:
                     end=ask.voice.day(away.end - timedelta(minutes=1)), deputy=ask.voice.person(deputy) if deputy else "－")  # fmt: skip
 
 
-def _deputy_only(ask: Ask, named: list[str]) -> bool:
-    return any(t.startswith("代理") for t in named) or not (ask.speaker.has(Role.HEAD, Role.COORDINATOR))
+def _who_and_deputy(ask: Ask, tokens: list[str], days: set[str]) -> tuple[Staff, Staff | None]:
+    """Whose absence it is stands before the days, the deputy behind them or behind 代理. Another's: head or coordinator."""
+    first = next((i for i, t in enumerate(tokens) if t in days), len(tokens))
+    marked = next((i for i, t in enumerate(tokens) if t.startswith("代理")), len(tokens))
+    before = [_member(ask, t) for t in tokens[: min(first, marked)]]
+    behind = [_member(ask, t) for t in tokens[min(first, marked) :] if t not in days and t != "代理"]
+    if len(before) > 1 or len(behind) > 1:
+        raise no.NoSuchDay(text=ask.rest)
+    who, deputy = before[0] if before else ask.speaker, behind[0] if behind else None
+    mine = ask.speaker.has(Role.COORDINATOR) or any(ask.speaker.heads(a) for a in who.agencies)
+    if who.code == ask.speaker.code or mine:
+        return who, deputy
+    if deputy:
+        raise no.HeadsOnly()
+    # 「不在 井上 明日」 of somebody who is no head: their own absence with a deputy, perhaps. Nothing is guessed.
+    said = " ".join(t for t in ask.rest.split() if find_day(t, ask.today))
+    label = ask.voice.say("button.own_absence", person=ask.voice.person(who.code))
+    raise no.WhoseAbsence(person=who.code, choices=((label, f"不在 {said} 代理 {who.code}"),))
 
 
-def _person_or_none(ask: Ask, text: str) -> Staff | None:
-    try:
-        return ask.person(text.removeprefix("代理").removesuffix("から"))
-    except no.Refusal:
-        return None
+def _member(ask: Ask, text: str) -> Staff:
+    return ask.person(text.removeprefix("代理").removesuffix("から"))
 
 
 @command("休み", "everyone", also="お休み やすみ おやすみ 休みます rest", listed=True)

@@ -11,7 +11,7 @@ from bot.pages import saying
 from bot.pages.beside import lead_name
 from bot.pages.frame import Desk, View, due, show, urgency
 from storage import capacity, cases, marks
-from storage.cases import CaseRow, Exceptions, Filter, OpenWait
+from storage.cases import CaseRow, Exceptions, Filter, Group, OpenWait
 from storage.store import Tx
 from workflow.case import Case
 from workflow.ladder import Urgency
@@ -23,6 +23,7 @@ PER_STAGE: Final = 50
 FIRST: Final = 8
 #: In a group of exceptions before the whole list is asked for.
 FEW: Final = 3
+MANY: Final = 200
 GROUPS: Final = (
     ("silent", "返事がまだ", "silent"),
     ("declined", "2回辞退", "declined"),
@@ -120,29 +121,25 @@ def _options(rows: Iterable[tuple[str, str]], chosen: str | None) -> list[View]:
 def _exceptions(
     tx: Tx, found: Desk, chosen: Filter, words: dict[int, str], hidden: list[tuple[str, str]]
 ) -> list[View]:
-    groups = cases.exceptions(tx, found.now)
+    groups = cases.exceptions(tx, found.now, chosen, MANY if found.query("show") else FEW)
     sorted_ = {"silent": groups.unanswered, "declined": groups.refused_twice, "late": _late(groups)}
-    seen = None if _all(chosen) else {row.id for row in cases.refs(tx, chosen, limit=5_000)}
     shown = []
     for id_, title, sign in GROUPS:
-        rows = [row for row in sorted_[id_] if seen is None or row.case.id in seen]
+        total, rows = sorted_[id_]
         whole = found.query("show") == id_
-        few = rows if whole else rows[:FEW]
         shown.append({
-            "id": f"ex-{id_}", "title": found.t(title), "sign": sign, "count": len(rows),
+            "id": f"ex-{id_}", "title": found.t(title), "sign": sign, "count": total,
             "href": _address(found, show="" if whole else id_) + f"#ex-{id_}", "calm": found.t("いまはありません。"),
-            "rows": [_stuck(tx, found, row, words, hidden, id_) for row in few[:200]],
+            "rows": [_stuck(tx, found, row, words, hidden, id_) for row in rows[: MANY if whole else FEW]],
         })  # fmt: skip
     return shown
 
 
-def _all(chosen: Filter) -> bool:
-    return not (chosen.agency or chosen.district or chosen.urgency)
-
-
-def _late(groups: Exceptions) -> list[OpenWait]:
-    """Everything else past its due time, and what has climbed into the coordinator's queue; each wait once."""
-    return sorted([*groups.overdue, *groups.queue], key=lambda row: (-row.wait.urgency.rank, row.wait.due_at))
+def _late(groups: Exceptions) -> Group:
+    """Everything else past its due time, and what has climbed into the coordinator's queue."""
+    rows = [*groups.overdue.rows, *groups.queue.rows]
+    first = sorted(rows, key=lambda row: (-row.wait.urgency.rank, row.wait.due_at))
+    return Group(groups.overdue.total + groups.queue.total, first)
 
 
 def _stuck(

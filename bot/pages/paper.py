@@ -88,8 +88,8 @@ def _lead_of(found: Desk, case: Case) -> str:
 def _handover_sheet(tx: Tx, found: Desk) -> dict[str, Any]:
     rows = listed(tx, found.reader, Filter(stages=ACTIVE_STAGES))
     words = marks.words_of(tx, found.reader.code)
-    late = kept.exceptions(tx, found.now)
-    stuck = {o.case.id: o for o in (*late.refused_twice, *late.queue)}
+    late = kept.exceptions(tx, found.now, most=len(rows) or 1)
+    stuck = {o.case.id: o for o in (*late.refused_twice.rows, *late.queue.rows)}
     tomorrow = _tomorrow(found)
     now_, soon, later = [], [], []
     for row in rows:

@@ -297,8 +297,12 @@ async def test_the_load_of_each_agency_is_counted(store: Store) -> None:
 async def test_what_is_late_or_stuck_stands_in_one_group(store: Store) -> None:
     await town_with_cases(store)
     groups = await store.read(lambda tx: cases.exceptions(tx, NINE))
-    assert [[found.wait.id for found in group] for group in groups] == [[300], [301], [303, 200], [302]]
-    assert groups.overdue[0].case.number == "000003", "an emergency first"
+    assert [[found.wait.id for found in group.rows] for group in groups] == [[300], [301], [303, 200], [302]]
+    few = await store.read(lambda tx: cases.exceptions(tx, NINE, most=1))
+    assert [(group.total, len(group.rows)) for group in few] == [(1, 1), (1, 1), (2, 1), (1, 1)]
+    kita = await store.read(lambda tx: cases.exceptions(tx, NINE, cases.Filter(lead="suzuki")))
+    assert [group.total for group in kita] == [0, 0, 1, 0]
+    assert groups.overdue.rows[0].case.number == "000003", "an emergency first"
 
 
 async def test_open_waits_are_found_by_who_owes_them(store: Store) -> None:
