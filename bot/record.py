@@ -113,6 +113,9 @@ def _outside(
 ) -> LetterRow:
     """One person's push; the budget counts what was sent, what is on its way, and what this very transaction writes."""
     person, platform, account = push
+    if inside.case_id is not None:
+        # Inside, a page gives the 目印 when it is opened; what leaves has to carry it.
+        marks.mark_for(tx, person, inside.case_id, act.town.marks)
     earliest = act.at + UNDO_SILENCE if notice.command and not notice.urgent else act.at
     before = [Pushed(*row) for row in letters.push_times(tx, person, act.at - timedelta(days=7))]
     before += [

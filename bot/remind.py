@@ -54,27 +54,29 @@ class Reminder:
             return False
 
     def _ring(self, tx: Tx, timer: Timer) -> bool:
-        town, now = self.towns.of(tx), self.clock.now(tx)
+        now = self.clock.now(tx)
         if timer.case_id is None:
-            return self._ring_call(tx, timer, town, now)
+            return self._ring_call(tx, timer, now)
         case = cases.load(tx, timer.case_id, lock="skip")
-        if case is None or not timers.settle(tx, timer.id, now):
+        version = timers.settle(tx, timer.id, now) if case else None
+        if case is None or version is None:
             return False
         wait = next((w for w in case.waits if w.id == timer.wait_id), None)
         if wait is None or wait.rung != timer.rung:
             return False
-        record(tx, ring(case, wait, self._act(town, now)))
+        record(tx, ring(case, wait, self._act(self.towns.of(tx, version), now)))
         return True
 
     def _act(self, town: Town, now: datetime) -> Act:
         return Act(None, now, town, "auto", self.fresh)
 
-    def _ring_call(self, tx: Tx, timer: Timer, town: Town, now: datetime) -> bool:
+    def _ring_call(self, tx: Tx, timer: Timer, now: datetime) -> bool:
         """A call that belongs to no case: the next row of the roster."""
         wait = waits.get(tx, timer.wait_id, lock=True)
-        if wait is None or not timers.settle(tx, timer.id, now):
+        version = timers.settle(tx, timer.id, now) if wait else None
+        if wait is None or version is None:
             return False
-        act = self._act(town, now)
+        act = self._act(self.towns.of(tx, version), now)
         rung, readers = ring_call(wait, act)
         waits.change(tx, wait, rung, now)
         kind = "danger" if wait.kind == "danger" else f"{wait.kind}_wanted"

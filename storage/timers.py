@@ -28,7 +28,11 @@ _DUE: Final = Prepared(
     .order_by(_T.c.due_at, _T.c.id)
     .limit(bindparam("limit"))
 )
-_SETTLE: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _LIVE))
+_TOWN: Final = select(tables.municipality.c.version).scalar_subquery()
+#: With the version of the town, which the ring asks for next: one round trip less.
+_SETTLE: Final = Prepared(
+    update(_T).where(_T.c.id == bindparam("of_id"), _LIVE).values(fired_at=bindparam("at")).returning(_TOWN)
+)
 _NEXT: Final = Prepared(select(func.min(_T.c.due_at)).where(_LIVE))
 _PENDING: Final = Prepared(select(func.count()).select_from(_T).where(_LIVE))
 _SILENT: Final = Prepared(
@@ -44,9 +48,10 @@ def due(tx: Tx, now: datetime, limit: int = 100) -> list[Timer]:
     return [Timer(*row) for row in tx.execute(_DUE, {"now": now, "limit": limit})]
 
 
-def settle(tx: Tx, timer_id: int, now: datetime) -> bool:
-    """Make a timer one that has rung; False when it has rung or been cancelled meanwhile."""
-    return tx.execute(_SETTLE, {"of_id": timer_id, "fired_at": now}).rowcount == 1
+def settle(tx: Tx, timer_id: int, now: datetime) -> int | None:
+    """Make a timer one that has rung and answer the town's version; None: it has rung or been cancelled meanwhile."""
+    found: int | None = tx.execute(_SETTLE, {"of_id": timer_id, "at": now}).scalar()
+    return found
 
 
 def next_due(tx: Tx) -> datetime | None:
