@@ -69,6 +69,7 @@ class Ask:
     command: str = ""
     call: int | None = None  #: the wait without a case whose card was pressed
     cached: list[Case] | None = None
+    dropped: bool = False  #: words were written beside the command outside, and not kept (workflow.md §6)
     seen: Case | None = None  #: the case this was about, for the sentence of a refusal
 
     def act(self) -> Act:
@@ -353,6 +354,8 @@ class Ask:
 
     def text(self, household: int | None, text: str) -> int | None:
         """Seal what somebody wrote; only inside, and only its id travels."""
+        if text.strip() and not self.inside:
+            self.dropped = True
         if not text.strip() or not self.inside:
             return None
         return texts.put(self.tx, household, text.strip(), self.speaker.code, self.now)[0]

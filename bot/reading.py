@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from adapters.base import Choice, Message
 from bot.voice import Voice
-from bot.voice.cards import Card, card
-from storage import cases, marks
+from bot.voice.cards import Card, card, weekly_closings
+from storage import answered, cases, closings, marks, turns, waits
 from storage.letters import LetterRow
 from storage.store import Tx
-from workflow.case import Case
+from workflow.case import Case, Handoff
 from workflow.people import Staff, Town
 
 
@@ -41,16 +42,55 @@ class Reading:
         """Render one letter as it is true now."""
         if letter.kind == "answer":
             return as_written(letter)
-        case = self.case(letter.case_id) if letter.case_id else None
+        if letter.case_id is None:
+            return self._without_case(letter)
+        case = self.case(letter.case_id)
         handoff = case.handoff(letter.handoff) if case and letter.handoff else None
         wait = next((w for w in case.waits if w.id == letter.wait), None) if case else None
+        data = letter.doc if wait else letter.doc | self._answered(letter, handoff)
         return card(
-            letter.kind, letter.doc, case, handoff, wait, reader=self.reader, room=letter.to_room, town=self.town, at=self.now,
-            voice=self.voice, mark=self.mark(letter.case_id) if letter.case_id else "",
+            letter.kind, data, case, handoff, wait, reader=self.reader, room=letter.to_room, town=self.town, at=self.now,
+            voice=self.voice, mark=self.mark(letter.case_id),
         )  # fmt: skip
+
+    def _without_case(self, letter: LetterRow) -> Card:
+        """A call, an absence, a 打診: what it tells, and who has answered a call meanwhile."""
+        if letter.kind == "closings_wanted" and letter.wait:
+            listed = closings.at_once(self.tx, letter.wait, letter.created_at)
+            return weekly_closings(listed, self.voice, self.now)
+        wait = waits.get(self.tx, letter.wait) if letter.wait else None
+        over = answered.call(self.tx, letter.wait) if letter.wait and wait is None else None
+        data = letter.doc | ({"reached_by": over.by or ""} if over else {})
+        return card(
+            letter.kind, data, None, None, wait, reader=self.reader, room=letter.to_room, town=self.town, at=self.now,
+            voice=self.voice, mark="",
+        )  # fmt: skip
+
+    def _answered(self, letter: LetterRow, handoff: Handoff | None) -> dict[str, object]:
+        """A check-in that is over keeps its answer, on every copy; its own giver may take it back for a while."""
+        if letter.kind != "ring" or letter.doc.get("what") != "checkin" or letter.wait is None or handoff is None:
+            return {}
+        given = answered.checkin(self.tx, letter.wait, handoff.no)
+        if given is None:
+            return {}
+        found: dict[str, object] = {"answered": given.said, "by": given.by, "at": given.at.isoformat()}
+        undo = undone_by(self.tx, self.reader.code, self.now) if given.by == self.reader.code else None
+        return found | (
+            {"undo": True} if undo and undo["case"] == letter.case_id and given.said != answered.CORRECTED else {}
+        )
 
     def messages(self, found: Iterable[LetterRow]) -> list[Message]:
         return [self.card(letter).message() for letter in found]
+
+
+def undone_by(tx: Tx, staff: str, now: datetime) -> dict[str, Any] | None:
+    """What 取消 would take back for this person now; None when the time is over, or somebody has acted since."""
+    turn = turns.of(tx, staff)
+    undo: dict[str, Any] | None = turn.undo if turn else None
+    if not undo or not undo.get("says") or datetime.fromisoformat(undo["until"]) < now:
+        return None
+    case = cases.load(tx, undo["case"], lock=False)
+    return undo if case is not None and case.version == undo["version"] else None
 
 
 def as_written(letter: LetterRow) -> Card:

@@ -17,6 +17,7 @@ from bot.record import new_token, record, send
 from bot.towns import Towns
 from bot.voice import Voice, voice_for
 from bot.voice.cards import did_key
+from bot.voice.closure import before_closure
 from bot.voice.refusals import word
 from storage import cases, inbox, letters, people, rooms, texts, turns, waits
 from storage.cases import SlowerWriter
@@ -538,9 +539,12 @@ def told(ask: Ask, command: Command, made: Outcome) -> Message:
         facts.append(
             (voice.say("next.label"), f"{voice.label('wait', mine.kind)} {voice.moment(mine.due_at, ask.now)}")
         )
+        if heed := before_closure(mine, case, ask.town, ask.now, voice, speaker=ask.speaker.code):
+            facts.append((voice.say("closure.label"), heed))
     choices = follow_ups(ask, made)
     key = did_key(command.name, [e.kind for e in made.entries], voice)
-    return Message(voice.say(key, **params), None, tuple(facts), choices)
+    dropped = voice.say("answer.dropped") if ask.dropped else ""
+    return Message("\n".join(filter(None, (voice.say(key, **params), dropped))), None, tuple(facts), choices)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bot.clock import Clock
+from bot.notice import notice_ends
 from bot.record import record, send
 from bot.towns import Towns
 from storage import cases, timers, waits
@@ -64,7 +65,9 @@ class Reminder:
         wait = next((w for w in case.waits if w.id == timer.wait_id), None)
         if wait is None or wait.rung != timer.rung:
             return False
-        record(tx, ring(case, wait, self._act(self.towns.of(tx, version), now)))
+        act = self._act(self.towns.of(tx, version), now)
+        ends = notice_ends(tx, case, act) if wait.kind == "closing_notice" else None
+        record(tx, ring(case, wait, act, notice_ends=ends))
         return True
 
     def _act(self, town: Town, now: datetime) -> Act:

@@ -9,8 +9,8 @@ from typing import Final
 from bot.clock import Clock, real
 from bot.deliver import Deliverer
 from bot.remind import Reminder
-from storage import people, timers
-from storage.store import Store
+from storage import letters, people, timers
+from storage.store import Store, Tx
 from storage.timers import Timer
 from workflow.people import Town
 
@@ -57,6 +57,11 @@ def until(span: str, at: datetime, town: Town) -> datetime:
     return end
 
 
+def _next(tx: Tx) -> datetime | None:
+    """When something is due next: a wait rings or a letter leaves."""
+    return min(filter(None, (timers.next_due(tx), letters.next_due(tx))), default=None)
+
+
 class Turner:
     """Moves the town's clock. A frozen clock moves in memory; a demonstration's is a row that all processes read."""
 
@@ -82,7 +87,7 @@ class Turner:
             raise NotADemo
         rung = 0
         while True:
-            due = await self.store.read(timers.next_due)
+            due = await self.store.read(_next)
             if due is None or due > moment:
                 break
             if due > await self.now():

@@ -1,14 +1,22 @@
-"""緊急, and 相談 · 電話 without a case: a wait of its own that rings the roster until a human says they have reached somebody."""
+"""緊急, and 相談 · 電話 without a case: a wait of its own that rings the roster until a human says they have reached somebody.
+
+Also the coordinators' weekly list of closings, which belongs to no one case.
+"""
 
 from dataclasses import replace
+from datetime import time, timedelta
 
+from workflow.calendar import instant
 from workflow.case import Wait
-from workflow.ladder import Urgency
+from workflow.ladder import Policy, Rung, Urgency
 from workflow.outcome import Act
 from workflow.people import OnCall
 from workflow.who import codes, roster
 
 KINDS = ("danger", "talk", "phone")
+#: The coordinators' weekly list of what leads have closed alone (workflow.md §1, closing (a)).
+CLOSINGS = "closings"
+_WEEKLY = Policy("5bd", "5bd", (Rung("0", ("coordinator",), "tell"),))
 
 
 def raise_call(kind: str, act: Act, subject: str) -> tuple[Wait, tuple[str, ...]]:
@@ -29,9 +37,25 @@ def raise_call(kind: str, act: Act, subject: str) -> tuple[Wait, tuple[str, ...]
     return replace(wait, told=people), tuple(p for p in people if p != subject)
 
 
+def weekly_list(act: Act) -> Wait:
+    """Begin the coordinators' list: it opens with the first closing of a week and is told when their Monday begins."""
+    hours, today = act.town.body.hours, act.at.astimezone(act.town.tz).date()
+    monday = today + timedelta(days=7 - today.weekday())
+    told = hours.next_open(instant(monday, time(0), act.town.tz))
+    return Wait(
+        id=act.fresh(), kind=CLOSINGS, owner="coordinator", opened_at=act.at, due_at=told, policy=_WEEKLY, next_at=told
+    )  # fmt: skip
+
+
 def ring_call(wait: Wait, act: Act) -> tuple[Wait, tuple[str, ...]]:
-    """The next row of the roster, every fifteen minutes, until a human presses; other calls climb to the final owner."""
+    """The next row of the roster, every fifteen minutes, until a human presses; other calls climb to the final owner.
+
+    The weekly list is told once and asks nothing.
+    """
     town = act.town
+    if wait.kind == CLOSINGS:
+        people = town.present(codes(town.coordinators), act.at)
+        return replace(wait, told=people, closed_at=act.at, why="told", next_at=None), people
     if wait.kind == "danger":
         rows = roster(town, act.at)
         people = rows[(wait.rung + 1) % len(rows) :][:1]

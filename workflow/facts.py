@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 from workflow import refusals as no
 from workflow.calendar import Span
-from workflow.case import Case, Consent, Handoff, Issue, Request
+from workflow.case import Case, Consent, Handoff, Issue, Request, Wait
 from workflow.handoff import basis_for, not_after_death, reader_of
 from workflow.ladder import Urgency
 from workflow.outcome import Act, Outcome
-from workflow.people import Role
+from workflow.people import LEAD, Role
 from workflow.promise import rearm
 from workflow.who import codes, lead, stands, team
 
@@ -36,8 +36,12 @@ def screen(case: Case, result: str, act: Act) -> Outcome:
 
 
 def consent(case: Case, state: str, agencies: tuple[str, ...], act: Act) -> Outcome:
-    """同意: あり (every agency, or only those named), なし, 未, 撤回. Withdrawing ends what rested on it before the next read."""
+    """同意: あり (every agency, or only those named), なし, 未, 撤回. Withdrawing ends what rested on it before the next read (I9).
+
+    A 撤回 or なし ends held roles too; 未 and a narrower あり take back offers alone.
+    """
     must_lead(case, act)
+    ends_roles = state in ("withdrawn", "refused")
     if state == "full" and agencies:
         state = "partial"
     if state == "withdrawn" and agencies and case.consent and case.consent.state in ("full", "partial"):
@@ -46,19 +50,27 @@ def consent(case: Case, state: str, agencies: tuple[str, ...], act: Act) -> Outc
         state = "partial" if agencies else "withdrawn"
     out = Outcome(case, act).become(consent=Consent(state, agencies if state == "partial" else (), act.at))
     out.note("case.consent", case.consent.state if case.consent else None, state, agencies=list(agencies))
-    _recheck_offers(out)
+    _recheck_basis(out, out.case.asked)
+    if ends_roles:
+        _recheck_basis(out, tuple(h for h in out.case.held if h.duty != LEAD))
     return out.done()
 
 
-def _recheck_offers(out: Outcome) -> None:
-    """Offers that rest on a consent which no longer covers their receiver are taken back politely (I26)."""
-    for handoff in out.case.asked:
-        if handoff.basis == "consent" and basis_for(out.case, handoff.to_agency, handoff.from_agency) is None:
-            reader = reader_of(handoff)
-            out.move(handoff, "withdraw", data={"why": "consent"})
-            out.answer_need(handoff, "withdrawn")
-            out.stick(handoff, "withdrawn")
-            out.tell("withdrawn", reader, handoff.sender, handoff=handoff)
+def _recheck_basis(out: Outcome, handoffs: tuple[Handoff, ...]) -> None:
+    """What rests on a consent that no longer covers its receiver is taken back politely (I9, I26).
+
+    Whoever leads has the case as their own; what was held is the coordinator's to look after, as after any 取下げ of it.
+    """
+    own = out.act.town.staff[out.case.lead].agency if out.case.lead else out.act.town.body.code
+    for handoff in handoffs:
+        covered = [basis_for(out.case, handoff.to_agency, agency) for agency in (handoff.from_agency, own)]
+        if handoff.basis != "consent" or any(covered):
+            continue
+        reader, coordinators = reader_of(handoff), codes(out.act.town.coordinators) if handoff.held else ()
+        moved = out.move(handoff, "withdraw", data={"why": "consent"}, withdraw_asked=False)
+        out.answer_need(moved, "withdrawn")
+        out.stick(moved, "withdrawn", coordinator=handoff.held)
+        out.tell("withdrawn", reader, handoff.sender, *coordinators, handoff=moved)
 
 
 def basis(case: Case, agency: str, kind: str, act: Act) -> Outcome:
@@ -271,29 +283,50 @@ def talked(case: Case, act: Act, *, kinds: tuple[str, ...] = ("talk", "phone", "
     return out.done()
 
 
-def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None) -> Outcome:
-    """期限延長: the coordinator (or the lead, for their own next step) sets the nearest wait's due time; at most twice."""
+def extendable(case: Case, act: Act) -> list[Wait]:
+    """List the waits whose day the speaker may move, the nearest first: all for a coordinator, the lead's own for the lead."""
     must_lead(case, act)
     coordinator = act.by is not None and act.by.has(Role.COORDINATOR)
-    waits = [
+    found = [
         w for w in case.waits if w.kind != "queue" and w.paused_left is None and (coordinator or w.owner == "lead")
     ]
-    wait = next((w for w in waits if w.id == wait_id), None) or min(waits, key=lambda w: w.due_at, default=None)
+    return sorted(found, key=lambda w: w.due_at)
+
+
+def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None) -> Outcome:
+    """期限延長: the coordinator (or the lead, for their own next step) gives one wait a later day, at most twice.
+
+    Without `wait_id` the nearest. Raises NothingToAnswer, ExtendedTwice, DayOutOfRange (93 days).
+    """
+    waits = extendable(case, act)
+    wait = next((w for w in waits if wait_id in (None, w.id)), None)
     if wait is None:
         raise no.NothingToAnswer()
     if wait.extended >= 2:
         raise no.ExtendedTwice()
     if not act.at < until <= act.at + timedelta(days=93):
         raise no.DayOutOfRange(latest=act.at + timedelta(days=93))
-    out = Outcome(case, act)
-    marked = tuple(replace(w, extended=w.extended + 1) if w is wait else w for w in case.waits)
-    out.become(waits=marked).name_due(wait.kind, wait.handoff, until)
-    out.note("wait.extended", wait.due_at.isoformat(), until.isoformat(), wait=wait.kind)
-    if wait.handoff:
-        handoff = case.handoff(wait.handoff)
-        if handoff:
-            out.tell("extended", reader_of(handoff), handoff=handoff, soft=True, until=until.isoformat())
-    return out.done()
+    out = _move_due(case, replace(wait, extended=wait.extended + 1, was=wait.due_at), until, act)
+    return out.note("wait.extended", wait.due_at.isoformat(), until.isoformat(), wait=wait.kind).done()
+
+
+def extend_back(case: Case, act: Act) -> Outcome:
+    """What 取消 does to a 期限延長: the wait has its former day again."""
+    wait = max((w for w in extendable(case, act) if w.was), key=lambda w: w.opened_at, default=None)
+    if wait is None or wait.was is None:
+        raise no.NothingToUndo()
+    out = _move_due(case, replace(wait, extended=wait.extended - 1, was=None), wait.was, act)
+    return out.note("wait.extended_back", wait.due_at.isoformat(), wait.was.isoformat(), wait=wait.kind).done()
+
+
+def _move_due(case: Case, changed: Wait, due: datetime, act: Act) -> Outcome:
+    """Another due time for one wait; whoever was asked by it hears so."""
+    out = Outcome(case, act).become(waits=tuple(changed if w.id == changed.id else w for w in case.waits))
+    out.name_due(changed.kind, changed.handoff, due, changed.subject)
+    handoff = case.handoff(changed.handoff) if changed.handoff else None
+    if handoff:
+        out.tell("extended", reader_of(handoff), handoff=handoff, soft=True, until=due.isoformat())
+    return out
 
 
 def interim(case: Case, act: Act) -> Outcome:

@@ -92,23 +92,24 @@ def settled(case: Case, handoff: Handoff, event: str, act: Act) -> None:
 
 def offer(
     case: Case, duty: Duty, agencies: Iterable[Agency], act: Act, *, to_staff: str | None = None, keeps: str = "",
-    issues: tuple[int, ...] | None = None, again: bool = False,
+    issues: tuple[int, ...] | None = None, again: bool = False, why: str = "", text: int | None = None,
 ) -> Outcome:  # fmt: skip
     """Ask one agency (or several: 一斉依頼, the first acceptance wins) for a duty.
 
+    `why` is a code and `text` a sealed text: why the lead is to change (担当替え); the present lead is told.
     Raises NoBasis, AlreadyAsked, DeclinedLately, OwnerAlready, LeadOnly.
     """
     out = Outcome(case, act)
     asked = tuple(agencies)
     batch = act.fresh() if len(asked) > 1 else None
     for agency in asked:
-        _offer_one(out, duty, agency, to_staff, keeps, issues, batch, again, alone=len(asked) == 1)
+        _offer_one(out, duty, agency, to_staff, keeps, issues, batch, again, alone=len(asked) == 1, why=why, text=text)
     return out.done()
 
 
 def _offer_one(
     out: Outcome, duty: Duty, agency: Agency, to_staff: str | None, keeps: str, issues: tuple[int, ...] | None,
-    batch: int | None, again: bool, *, alone: bool,
+    batch: int | None, again: bool, *, alone: bool, why: str = "", text: int | None = None,
 ) -> Handoff:  # fmt: skip
     case, act, town = out.case, out.act, out.act.town
     open_for_offers(case, act)
@@ -136,7 +137,7 @@ def _offer_one(
         sender=act.who, from_agency=act.agency or _lead_agency(case, act), to_agency=agency.code,
         offered_at=act.at, basis=basis, to_staff=to_staff, batch=batch,
         issues=issues if issues is not None else preselected(case, duty, agency, town),
-        meets_person=duty.meets_person, keeps=keeps, last_candidate=last, weekly=agency.decides == "weekly",
+        meets_person=duty.meets_person, keeps=keeps, last_candidate=last, weekly=agency.decides == "weekly", why=why,
     )  # fmt: skip
     out.put(handoff)
     out.set_need(
@@ -146,11 +147,13 @@ def _offer_one(
     )
     out.note(
         "handoff.offer", None, "offered", handoff=handoff.no, duty=duty.code, agency=agency.code, person=to_staff,
-        basis=basis, batch=batch,
+        basis=basis, batch=batch, **({"why": why} if why else {}), **({"text": text} if text else {}),
     )  # fmt: skip
     reader = Reader("staff", to_staff) if to_staff else Reader("room", agency.code)
     emergency = [*codes(town.heads(agency.code)), *codes(town.coordinators)] if case.urgency == "emergency" else []
     out.tell("offer", reader, *emergency, handoff=handoff)
+    if duty.code == LEAD and case.lead:
+        out.tell("reassigning", case.lead, handoff=handoff, soft=True)
     return handoff
 
 
@@ -385,9 +388,14 @@ def decline(
     moved = out.move(handoff, "decline", reason=code, proxy=proxy, text=text, data={"code": code})
     out.answer_need(moved, "declined", code=code)
     need = out.stick(moved, "declined")
-    to = (moved.sender, *(codes(act.town.coordinators) if need.to_coordinator else ()))
+    to = (moved.sender, *_present_lead(case, moved), *(codes(act.town.coordinators) if need.to_coordinator else ()))
     out.tell("declined", *to, handoff=moved, code=code, hops=need.hops)
     return out.done()
+
+
+def _present_lead(case: Case, handoff: Handoff) -> tuple[str, ...]:
+    """Whoever leads hears what becomes of an offer of their lead, whoever made it."""
+    return (case.lead,) if handoff.duty == LEAD and case.lead else ()
 
 
 def withdraw(case: Case, handoff: Handoff, act: Act) -> Outcome:
@@ -398,7 +406,7 @@ def withdraw(case: Case, handoff: Handoff, act: Act) -> Outcome:
         return _ask_withdrawal(case, handoff, act)
     _check(case, handoff, "withdraw", act)
     out = Outcome(case, act)
-    readers = (reader_of(handoff), handoff.sender)
+    readers: tuple[str | Reader, ...] = (reader_of(handoff), handoff.sender, *_present_lead(case, handoff))
     moved = out.move(handoff, "withdraw", withdraw_asked=False)
     out.answer_need(moved, "withdrawn")
     if held:
@@ -455,6 +463,7 @@ def expire(out: Outcome, handoff: Handoff) -> Handoff:
     out.tell(
         "expired",
         moved.sender,
+        *_present_lead(out.case, moved),
         *codes(town.coordinators),
         handoff=moved,
         must=True,

@@ -157,7 +157,7 @@ def open_wait(outcome: "Outcome", want: Want) -> Wait:
     if want.span:
         policy = replace(policy, normal=want.span, high=_shorter(want.span, policy.high))
     hours = hours_for(want.owner, handoff, case, act.town, act.at)
-    named = outcome.due.get((want.kind, want.handoff)) or want.due
+    named = outcome.named_due(want.kind, want.handoff, want.subject) or want.due
     due = named if named and named > act.at else policy.due(act.at, hours, case.urgency)
     wait = Wait(
         id=act.fresh(), kind=want.kind, owner=want.owner, opened_at=act.at, due_at=due, policy=policy,
@@ -225,7 +225,7 @@ def _as_wanted(wait: Wait, want: Want, outcome: "Outcome") -> Wait:
     hours = hours_for(want.owner, handoff, case, act.town, act.at)
     if want.owner != wait.owner:
         wait = replace(wait, owner=want.owner)
-    named = outcome.due.get((wait.kind, wait.handoff))
+    named = outcome.named_due(wait.kind, wait.handoff, wait.subject)
     if want.paused and wait.paused_left is None:
         return replace(wait, paused_left=hours.open_minutes(act.at, wait.due_at), next_at=None)
     if not want.paused and wait.paused_left is not None:

@@ -1,18 +1,24 @@
 """What a due timer does. A timer is only a question put earlier: the case is judged as it stands now."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from workflow.case import Case, Handoff, Wait
 from workflow.handoff import expire, next_candidates, reader_of
 from workflow.ladder import Rung
 from workflow.outcome import Act, Outcome, Reader
 from workflow.promise import Want, advance, hours_for, open_wait
-from workflow.stage import notice_over
+from workflow.stage import notice_over, prolong_notice
 from workflow.who import reach, roster
 
 
-def ring(case: Case, wait: Wait, act: Act) -> Outcome:
-    """Ring every rung of a wait that is due by now, newest state, each person once; then set the next rung."""
+def ring(case: Case, wait: Wait, act: Act, *, notice_ends: datetime | None = None) -> Outcome:
+    """Ring every rung of a wait that is due by now, newest state, each person once; then set the next rung.
+
+    `notice_ends`: for a closing's notice, when it is over by what its letters have become (`stage.notice_ends`).
+    """
+    if wait.kind == "closing_notice" and notice_ends is not None and notice_ends > act.at:
+        return prolong_notice(case, notice_ends, act)
     out = Outcome(case, act)
     handoff = case.handoff(wait.handoff) if wait.handoff else None
     if _nothing_to_say(case, wait, handoff):

@@ -1,6 +1,6 @@
 """Decisions that take a case along its path: opening, moving, suspending, closing, 逝去. No timer and no bot ever closes a case."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -163,8 +163,11 @@ def _propose(case: Case, proposal: Proposal, act: Act) -> Outcome:
     return out
 
 
-def approve(case: Case, act: Act) -> Outcome:
-    """承認: the second person's yes to a suspension or a closing."""
+def approve(case: Case, act: Act, *, notice_ends: datetime | None = None) -> Outcome:
+    """承認: the second person's yes to a suspension or a closing; never before `notice_ends`, when everybody has had the notice.
+
+    Raises NothingToAnswer, SecondPersonNeeded, DayOutOfRange (`notice`).
+    """
     proposal = case.proposal
     if proposal is None:
         raise no.NothingToAnswer()
@@ -174,6 +177,8 @@ def approve(case: Case, act: Act) -> Outcome:
         return _suspend(case, proposal, act)
     if proposal.notice_until and not proposal.asked and act.at < proposal.notice_until:
         raise no.DayOutOfRange(latest=proposal.notice_until, notice=True)
+    if notice_ends is not None and act.at < notice_ends:
+        raise no.DayOutOfRange(latest=notice_ends, notice=True)
     return _close(case, proposal, act)
 
 
@@ -291,6 +296,34 @@ def withdraw_proposal(case: Case, act: Act) -> Outcome:
         raise no.NothingToAnswer()
     out = Outcome(case, act).become(proposal=None).note("case.proposal_withdrawn", what=case.proposal.kind)
     return out.tell("proposal_withdrawn", *team(case, act.town), soft=True).done()
+
+
+def notice_ends(until: datetime, letters: Iterable[tuple[str, datetime]], act: Act) -> datetime:
+    """Count the notice of a closing from its delivery (workflow.md §1): `letters` are (state, moment) of each on its way.
+
+    One that has left counts from then, one that has not yet from now; an unknown or failed one gives everybody the time once more.
+    """
+    policy, hours = act.town.policies["closing_notice"], act.town.body.hours
+
+    def over(since: datetime) -> datetime:
+        return policy.due(since, hours, Urgency.NORMAL)
+
+    found = [until]
+    for state, at in letters:
+        counted = over(max(at, act.at) if state in ("pending", "leased") else at)
+        found.append(over(counted) if state in ("unknown", "failed") else counted)
+    return max(found)
+
+
+def prolong_notice(case: Case, until: datetime, act: Act) -> Outcome:
+    """The clock: somebody has not had the notice yet, or may not have; it goes on, and the proposer hears why."""
+    proposal = case.proposal
+    if proposal is None or proposal.notice_until is None or proposal.asked:
+        raise no.NothingToAnswer()
+    out = Outcome(case, act).become(proposal=replace(proposal, notice_until=until))
+    out.note("case.notice_prolonged", proposal.notice_until.isoformat(), until.isoformat())
+    out.renew("closing_notice", None, until)
+    return out.tell("notice_prolonged", proposal.by, soft=True, until=until.isoformat()).done()
 
 
 def notice_over(out: Outcome) -> None:

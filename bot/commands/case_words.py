@@ -1,13 +1,17 @@
 """Words that move a case along its path, close it, or are the coordinator's alone."""
 
+
 from bot.ask import Ask, Reply
 from bot.commands.book import command
 from bot.commands.lists import candidates_reply
 from bot.commands.offers import agency_and_person
-from bot.words import add_months, at_local
-from workflow import facts, stage
+from bot.notice import notice_ends
+from bot.words import add_months, at_local, find_clock, find_day
+from storage import waits
+from workflow import call, facts, stage
 from workflow import handoff as decisions
 from workflow import refusals as no
+from workflow.case import Case, Wait
 from workflow.outcome import Outcome
 from workflow.people import LEAD
 
@@ -100,7 +104,10 @@ def close(ask: Ask) -> Outcome:
         )  # fmt: skip
     reason = ask.code(ask.tokens[0], ask.town.closings).code
     procedure = any(w in ask.rest for w in ("手順済", "手順済み", "手順を終えた"))
-    return stage.propose_closing(case, reason, ask.act(), procedure=procedure)
+    made = stage.propose_closing(case, reason, ask.act(), procedure=procedure)
+    if not made.case.open and not any(w.kind == call.CLOSINGS for w in waits.loose(ask.tx)):
+        waits.stand(ask.tx, call.weekly_list(ask.act()))
+    return made
 
 
 @command("提案取下げ 番号", "lead", also="提案取り下げ 終結取下げ withdraw_proposal", listed=False)
@@ -119,7 +126,7 @@ def withdraw_proposal(ask: Ask) -> Outcome:
 def approve(ask: Ask) -> Outcome:
     """The second person's yes to a closing or a suspension."""
     case = ask.only_case(lambda c: c.proposal is not None, ask.waiting_for("approval"))
-    return stage.approve(case, ask.act())
+    return stage.approve(case, ask.act(), notice_ends=notice_ends(ask.tx, case, ask.act()))
 
 
 @command("気がかり 番号", "team", also="きがかり 気掛かり concern")
@@ -149,7 +156,18 @@ def reassign(ask: Ask) -> Outcome | Reply:
     if not ask.tokens:
         return candidates_reply(ask, case, duty)
     agency, person = agency_and_person(ask, ask.tokens[0])
-    return decisions.offer(case, duty, [agency], ask.act(), to_staff=person)
+    named = {person, ask.town.staff[person].name if person else None}
+    said = [t for t in ask.tokens[1:] if t.removesuffix("さん") not in named]
+    why = next((REASSIGNING[t] for t in said if t in REASSIGNING), "other" if said else "")
+    text = ask.text(case.household, " ".join(said)) if why == "other" else None
+    return decisions.offer(case, duty, [agency], ask.act(), to_staff=person, why=why, text=text)
+
+
+#: Why a lead is to change: a code; other words are sealed, and outside they are dropped.
+REASSIGNING = {
+    "異動": "transfer", "退職": "transfer", "業務量": "load", "圏域": "district", "専門": "expertise", "専門性": "expertise",
+    "本人の希望": "wish", "ご本人の希望": "wish", "その他": "other",
+}  # fmt: skip
 
 
 @command("仮担当 番号", "coordinator", also="かりたんとう interim", preview=True)
@@ -158,14 +176,54 @@ def interim(ask: Ask) -> Outcome:
     return facts.interim(ask.case(), ask.act())
 
 
-@command("期限延長 番号 日", "coordinator", also="延長 きげんえんちょう extend", preview=False)
+@command("期限延長 番号 日", "coordinator", also="延長 きげんえんちょう extend", undo="期限もどし {number}")
 def extend(ask: Ask) -> Outcome:
-    """Give the nearest wait a later day, at most twice."""
+    """Give a wait a later day, at most twice: the one that is named, else the nearest; of several alike it asks which."""
     case = ask.case()
     until = ask.day()
     if until is None:
         raise no.NoSuchDay(text=ask.rest)
-    return facts.extend(case, until, ask.act())
+    return facts.extend(case, until, ask.act(), wait_id=_wait_meant(ask, case))
+
+
+def _wait_meant(ask: Ask, case: Case) -> int | None:
+    """The wait that ordinal and words name: its kind, or what it is about (a duty, a request)."""
+    found = facts.extendable(case, ask.act())
+    handoff = case.handoff(ask.words.ordinal) if ask.words.ordinal else None
+    if handoff is not None:
+        found = [w for w in found if w.handoff == handoff.id]
+    named = [w for w in found if {w.kind, w.subject, _about(ask, case, w)} & set(ask.tokens)]
+    alike = [w for w in named or found if w.kind == (named or found)[0].kind]
+    if len(alike) > 1:
+        said = f"期限延長 {case.number}"
+        days = " ".join(t for t in ask.rest.split() if find_day(t, ask.today) or find_clock(t))
+        choices = tuple(
+            (_about(ask, case, w), f"{said}{_ordinal(case, w)} {days} {w.subject or w.kind}") for w in alike
+        )
+        raise no.WhichWait(number=case.number, choices=choices)
+    return alike[0].id if alike else None
+
+
+def _ordinal(case: Case, wait: Wait) -> str:
+    handoff = case.handoff(wait.handoff) if wait.handoff else None
+    return f"#{handoff.no}" if handoff else ""
+
+
+def _about(ask: Ask, case: Case, wait: Wait) -> str:
+    """What tells a wait from another of its kind: duty and agency, or who asked."""
+    voice, handoff = ask.voice, case.handoff(wait.handoff) if wait.handoff else None
+    if handoff is not None:
+        return f"{voice.label('duty', handoff.duty)} {voice.agency(handoff.to_agency)}"
+    if wait.subject in ask.town.duties:
+        return voice.label("duty", wait.subject)
+    made = next((r for r in case.requests if wait.subject == f"{r.kind}:{r.no}"), None)
+    return f"{voice.label('request', made.kind)} {voice.person(made.by)}" if made else voice.label("wait", wait.kind)
+
+
+@command("期限もどし 番号", "coordinator", also="extend_back", listed=False)
+def extend_back(ask: Ask) -> Outcome:
+    """Take back the last 期限延長: the former day again."""
+    return facts.extend_back(ask.case(), ask.act())
 
 
 @command("区切り 番号", "coordinator", also="くぎり end_coordination", preview=True)

@@ -19,7 +19,12 @@ from workflow.outcome import Notice, Outcome, Reader
 from workflow.people import Absence, Role, Staff
 
 
-@command("緊急 番号", "everyone", also="きんきゅう 至急 しきゅう 助けて たすけて 緊急です emergency")
+@command(
+    "緊急 番号",
+    "everyone",
+    also="きんきゅう 至急 しきゅう 助けて たすけて 緊急です emergency",
+    undo="通常 {number} まちがい",
+)
 def emergency(ask: Ask) -> Outcome | Reply:
     """Danger: the numbers at once. With a case number it also makes that case EMERGENCY."""
     named = ask.named_case()
@@ -242,7 +247,14 @@ def stuck(ask: Ask) -> Reply:
         return Reply(Message(voice.say("stuck.none")))
     facts_ = tuple((r.case.number, voice.label("wait", r.wait.kind)) for r in rows[:MOST_ROWS])
     choices = tuple(Choice(n, n) for n in dict.fromkeys(r.case.number for r in rows))[:5]
-    return Reply(Message(voice.say("stuck.text", count=sum(group.total for group in found)), voice.say("stuck.title"), facts_, choices))
+    return Reply(
+        Message(
+            voice.say("stuck.text", count=sum(group.total for group in found)),
+            voice.say("stuck.title"),
+            facts_,
+            choices,
+        )
+    )
 
 
 @command("持ち件数", "head", also="負荷 もちけんすう ふか load")

@@ -18,8 +18,6 @@ URGENT = {"急ぎ": Urgency.HIGH, "緊急": Urgency.EMERGENCY, "high": Urgency.H
 @command("受付 関心[,関心…] 急ぎ 圏域", "staff", also="受け付け 受付ます うけつけ 新規 intake open", events="case.open")
 def intake(ask: Ask) -> Outcome:
     """Take a consultation in; the speaker leads from the first instant."""
-    if not ask.inside:
-        raise no.OnlyInside(link="/intake")
     if not ask.speaker.has(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL):
         raise no.NotYours(actors=("staff",))
     urgency, district, rest = Urgency.NORMAL, None, []
@@ -30,11 +28,20 @@ def intake(ask: Ask) -> Outcome:
             district = token
         else:
             rest.append(token)
+    if not ask.inside:
+        return _number_only(ask, urgency, bool(rest))
     if not rest:
         choices = tuple((c.short or c.label, f"受付 {c.short or c.code}") for c in ask.town.concerns.values())
         raise no.WordsMissing(what="concerns", choices=choices)
     case = new_case(ask.tx, ask.now, ask.fresh, ask.speaker.code, ask.agency, urgency, district)
     return stage.open_case(case, ask.concerns(rest), ask.act())
+
+
+def _number_only(ask: Ask, urgency: Urgency, told: bool) -> Outcome:
+    """受付 said outside: a number and the lead at once; what it is about is written on the web (workflow.md §6)."""
+    ask.dropped = told
+    case = new_case(ask.tx, ask.now, ask.fresh, ask.speaker.code, ask.agency, urgency, None)
+    return stage.open_case(case, (), ask.act()).note("case.form_awaited")
 
 
 @command("再相談 番号", "staff", also="さいそうだん 再開相談 reopen", events="case.open")

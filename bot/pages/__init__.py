@@ -91,8 +91,8 @@ def routes(app: App, lifespan: Lifespan | None = None, *, more: tuple[BaseRoute,
     }  # fmt: skip
     pages = Starlette(routes=[*addresses(), *more], lifespan=lifespan, exception_handlers=handlers)
     pages.state.tsunagi = app
-    pages.state.feed = live.Feed(app)
     pages.state.turning = demo.Turning(app)
+    pages.state.feed = live.Feed(app, pages.state.turning)
     guarded = asgi_csrf(
         pages, signing_secret=app.settings.secret(), skip_if_scope=_not_a_form, send_csrf_failed=_stale,
         cookie_secure=app.settings.base_url.startswith("https://"),

@@ -101,7 +101,8 @@ def _letter(
             "settled": True, "id": f"m-{row.id}", "number": card.number, "mark": card.mark, "text": text, "href": card.href,
             "at": clock(found, row.created_at),
         }  # fmt: skip
-    tokens = {choice.says: saying.token(row, choice.says) for choice in card.choices}
+    # 取消 is said as a word of its own: the card's question is over, and so are its buttons.
+    tokens = {c.says: "取消" if c.says == "取消" else saying.token(row, c.says) for c in card.choices}
     return {
         "id": f"m-{row.id}", "who": {"name": found.t("つなぎ"), "initial": "つ", "bot": True},
         "at": clock(found, row.created_at),

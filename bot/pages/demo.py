@@ -41,8 +41,13 @@ class Turning:
 
         self._task = asyncio.create_task(self._app.turner.to(moment, told))
         self._task.add_done_callback(self._ended)
-        done, _ = await asyncio.wait([self._task], timeout=PATIENCE)
-        return self._task.result() if done else None
+        await self.ended(PATIENCE)
+        return None if self.busy else self._task.result()
+
+    async def ended(self, patience: float) -> None:
+        """Wait until the turn is over, or so many seconds."""
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=patience)
 
     def _ended(self, task: "asyncio.Task[int]") -> None:
         self.words = ""

@@ -1,4 +1,7 @@
-"""Open pages hear that something has changed: one look a second for the whole process, woken sooner by our own commits."""
+"""Open pages hear that something has changed: one look a second for the whole process, woken sooner by our own commits.
+
+A turning clock commits many times a second; pages then hear of it every few seconds and once at its end.
+"""
 
 import asyncio
 import logging
@@ -11,19 +14,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bot.app import App
+from bot.pages.demo import Turning
 from bot.pages.frame import desk, pulse
 
 log = logging.getLogger(__name__)
 
 EVERY: Final = 1.0
+TURNING: Final = 3.0  #: seconds between looks while the clock is turning
 HEARTBEAT: Final = 15
 
 
 class Feed:
     """Looks at the database once a second while anybody listens, and tells all who do."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, turning: Turning) -> None:
         self._app = app
+        self._turning = turning
         self._open: set[asyncio.Event] = set()
         self._soon = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
@@ -51,17 +57,22 @@ class Feed:
     async def _look(self) -> None:
         """Until nobody listens any more."""
         last: str | None = None
+        turned = False  #: the pages may still say that the clock is turning
         while self._open:
+            turning = self._turning.busy
             try:
                 now: str | None = await self._app.store.read(pulse)
             except Exception:
                 log.warning("open pages cannot be told: the database does not answer")
                 now = last
-            if last is not None and now != last:
+            if last is not None and (turned or now != last):
                 self.tell()
-            last = now
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._soon.wait(), EVERY)
+            last, turned = now, turning
+            if turning:
+                await self._turning.ended(TURNING)
+            else:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._soon.wait(), EVERY)
             self._soon.clear()
 
     def stop(self) -> None:

@@ -8,8 +8,8 @@ from starlette.responses import Response
 
 from adapters.base import Address, Chose, Inbound, Said, Sender
 from bot.pages.frame import Desk, View, back_to, clock, nonce
-from bot.reading import as_written
-from storage import conversation, turns
+from bot.reading import as_written, undone_by
+from storage import conversation
 from storage.letters import LetterRow
 from storage.store import Tx
 
@@ -103,11 +103,9 @@ def said_here(tx: Tx, found: Desk, place: str, back: str) -> View | None:
 
 
 def undo(tx: Tx, found: Desk, place: str, back: str = "") -> View | None:
-    """The bar at the foot while the last deed can still be taken back."""
-    turn = turns.of(tx, found.reader.code)
-    if turn is None or not turn.undo or not turn.undo.get("says"):
-        return None
-    left = int((datetime.fromisoformat(turn.undo["until"]) - found.now).total_seconds())
+    """The bar at the foot while the last deed can still be taken back; gone as soon as somebody else has acted on it."""
+    last = undone_by(tx, found.reader.code, found.now)
+    left = int((datetime.fromisoformat(last["until"]) - found.now).total_seconds()) if last else 0
     if left <= 0:
         return None
     return {

@@ -86,8 +86,8 @@ def _event(tx: Tx, found: Desk, one: Parked) -> dict[str, Any]:
         "where": voice.label("surface", kept.platform), "why": one.error,
         "what": found.t("ボタン") if kept.kind == "press" else found.t("ことば"),
         "at": {"text": voice.moment(kept.received_at, found.now), "iso": iso(kept.received_at)},
-        # What a button meant is not kept: whoever pressed it presses it again.
-        "again": kept.kind != "press",
+        # What is said outside is not kept (workflow.md §6): whoever said it says it again.
+        "again": bool(kept.text or kept.doc.get("says")),
     }  # fmt: skip
 
 

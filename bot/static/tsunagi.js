@@ -187,6 +187,8 @@ addEventListener("offline", () => connected(false));
 addEventListener("online", () => { listen(); refresh(); });
 addEventListener("pageshow", (event) => { if (event.persisted) { $$("form").forEach(rest); listen(); refresh(); } });
 addEventListener("pagehide", () => stream?.close());
+// A browser holds six lines to one host: windows that nobody sees give theirs back, and look again when they are seen.
+document.addEventListener("visibilitychange", () => { if (document.hidden) stream?.close(); else { listen(); refresh(); } });
 
 // ── Forms ─────────────────────────────────────────────────────────────
 function busy(form, pressed) {

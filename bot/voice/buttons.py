@@ -187,9 +187,12 @@ class Buttons:
             return self
         if wait.owner != "lead" and not s.has(Role.COORDINATOR):
             return self
+        handoff = s.handoff_of(wait)
+        ordinal = f"#{handoff.no}" if handoff else ""
         for n in days:
             later = s.town.body.hours.add_days(max(s.at, wait.due_at), n)
-            self.put(key, f"期限延長 {s.case.number} {self._date(later)}", day=s.voice.day(later, s.at))
+            said = f"期限延長 {s.case.number}{ordinal} {self._date(later)} {wait.subject or wait.kind}"
+            self.put(key, said, day=s.voice.day(later, s.at))
         return self
 
     def _date(self, at: datetime) -> str:

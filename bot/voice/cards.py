@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from adapters.base import Choice, Message
 from bot.voice.buttons import CHECK_IN, GLYPHS, OFFER, Buttons
@@ -18,6 +18,7 @@ from workflow.promise import climbs_to
 Band = tuple[str, str, str]  #: tone (ok|soon|late|calm), what, and a line below
 Bar = tuple[str, str, int, int]  #: text, style (sender|holder|asked|interim), start and end in percent
 FIRST_REPORT: Final = ("accepted", "active")
+LISTED: Final = 5  #: choices below a list
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def _visible(s: Scene) -> str:
 
 
 def _beside(s: Scene, h: Handoff) -> str:
-    found = [s.say("what.keeps")] if h.keeps else []
+    found = [s.say(f"what.{name}") for name in ("keeps", "why") if getattr(h, name)]
     others = (
         [o for o in s.case.handoffs if o.batch == h.batch and o.id != h.id and o.asked] if s.case and h.batch else []
     )
@@ -237,7 +238,7 @@ def _silence(s: Scene, h: Handoff) -> str:
     climbed = [relation for relation, people in climbs_to(waits[0], s.case, s.town, s.at) if people]
     steps = [r for r in dict.fromkeys(climbed) if r not in ("receiver", "owner")]
     return (
-        s.say("silence.climb", people=s.say("list.dot").join(s.voice.label("relation", r) for r in steps))
+        s.say("silence.climb", people=s.voice.between("list.dot").join(s.voice.label("relation", r) for r in steps))
         if steps
         else s.say("silence.last")
     )
@@ -412,17 +413,8 @@ def _ring_facts(s: Scene, own: bool) -> tuple[tuple[str, str, str], ...]:
 def _settled_ring(s: Scene, what: str) -> Card:
     """A reminder whose question has been answered shrinks to one line; a check-in keeps its answer."""
     h = s.handoff
-    if what == "checkin" and h is not None and s.case is not None and h.state == "active":
-        following = s.case.wait("checkin", h.id)
-        sub = s.say("band.answered.sub", day=s.voice.day(following.due_at, s.at)) if following else ""
-        given = s.voice.label("contact", str(s.data.get("answered", "")))
-        return _framed(
-            s,
-            s.say("ring.checkin.title"),
-            s.say("ring.settled"),
-            kind="checkin",
-            band=("ok", given or s.say("band.answered"), sub),
-        )
+    if what == "checkin" and h is not None and s.case is not None:
+        return _answered_checkin(s, s.case, h)
     asked = what in ("react", "decide") and h is not None
     band: Band = ("ok", s.say("band.answered" if asked else "band.settled"), "")
     return _framed(
@@ -432,6 +424,23 @@ def _settled_ring(s: Scene, what: str) -> Card:
         band=band,
         **(_wait_of(s) if asked and h and h.held else {}),
     )
+
+
+def _answered_checkin(s: Scene, case: Case, h: Handoff) -> Card:
+    """The chosen answer stays, with who gave it; 取消 for as long as it would still be heard."""
+    given, following = str(s.data.get("answered", "")), case.wait("checkin", h.id)
+    coming = s.say("band.answered.sub", day=s.voice.day(following.due_at, s.at)) if following else ""
+    title = s.say("ring.checkin.title")
+    if not given:
+        return _framed(s, title, s.say("ring.over"), kind="checkin", band=("calm", s.say("band.settled"), coming))
+    sub = s.voice.join([s.say("band.answered.by"), coming])
+    if given == "corrected":
+        return _framed(s, title, s.say("ring.over"), kind="checkin", band=("calm", s.say("band.corrected"), sub))
+    found = Buttons(s)
+    if s.data.get("undo"):
+        found.put("button.undo", "取消", "quiet")
+    band: Band = ("ok", s.voice.label("contact", given), sub)
+    return _framed(s, title, s.say("ring.settled"), kind="checkin", band=band, choices=found.done())
 
 
 def _reminder(s: Scene, what: str) -> Card:
@@ -624,6 +633,10 @@ def _variant(s: Scene) -> str:
             return ".held"
         case "connected" if h is not None and h.result_at and h.result_at == h.connected_at:
             return ".done"
+        case "reassigning" if h is not None and not h.asked:
+            return ".settled"
+        case "reassigning" if h is not None and not h.why:
+            return ".plain"
         case "held_by_head" if h is not None and not h.held_by_head:
             return ".settled"
         case "conference" if not s.data.get("at"):
@@ -690,7 +703,10 @@ def _choices(s: Scene) -> tuple[Choice, ...]:
     found = Buttons(s)
     names, primary = PRESSES.get(s.kind, ((), ""))
     if s.kind in NEXT and s.handoff is not None and not _taken(s, s.handoff):
-        found.candidates(s.handoff.duty, primary=s.kind in ("declined", "expired", "released_told"), most=NEXT[s.kind])
+        if s.kind == "declined":
+            _proposed_by_code(s, s.handoff, found)
+        first = s.kind in ("declined", "expired", "released_told") and not found.found
+        found.candidates(s.handoff.duty, primary=first, most=NEXT[s.kind])
     if s.kind == "waitlisted" and not s.stands("sender"):
         return found.done()
     found.add(*names, primary=primary)
@@ -711,6 +727,24 @@ def _choices(s: Scene) -> tuple[Choice, ...]:
     if s.kind == "lengthen_proposed":
         found.lengthen()
     return found.done()
+
+
+def _proposed_by_code(s: Scene, h: Handoff, found: Buttons) -> None:
+    """What the code of a 辞退 proposes before the next agency is asked (workflow.md §2)."""
+    code = s.town.declines.get(h.reason)
+    if s.case is None or code is None or h.duty == LEAD or s.volunteer or not s.stands("lead", "coordinator"):
+        return
+    again, agency = f"依頼 {s.case.number} {h.duty} {h.to_agency}", s.voice.agency(h.to_agency)
+    deputy = s.town.deputy(h.to_staff, s.at) if h.to_staff else None
+    match code.next:
+        case "answer":
+            found.put("button.ask_again", again, "primary", agency=agency)
+        case "interpreter":
+            found.put("button.ask_interpreter", f"{again} 再度", "primary", agency=agency)
+        case "deputy" if deputy:
+            found.put("button.ask_deputy", f"{again}/{deputy} 再度", "primary", person=s.voice.person(deputy))
+        case "consult":
+            found.put("button.ask_coordinator", f"相談 {s.case.number}")
 
 
 def _taken(s: Scene, h: Handoff) -> bool:
@@ -797,17 +831,43 @@ def _call(s: Scene) -> Card:
         deputy = voice.person(str(s.data["deputy"])) if s.data.get("deputy") else ""
         key = "card.absence" if deputy else "card.absence.nobody"
         return Card(kind, s.say("card.absence.title"), s.say(key, person=person, deputy=deputy))
+    if "reached_by" in s.data:
+        by = voice.person(str(s.data["reached_by"] or "-"))
+        key = "card.reached" if kind == "danger" else "card.call.settled"
+        return Card(kind, s.say(f"card.{kind}.title"), s.say(key, person=by if kind == "danger" else person, by=by))
     if kind != "danger":
         choices = () if kind == "reached" else (Choice(voice.say("button.talked"), "話しました"),)
         return Card(kind, s.say(f"card.{kind}.title"), s.say(f"card.{kind}", **words), choices=choices)
-    if s.wait is not None and s.wait.closed_at is not None:
-        return Card(kind, s.say("card.danger.title"), s.say("card.reached", **words), urgency="emergency")
     rows = {row.name: row.phone for row in s.town.on_duty(s.at)[:1]} | {p.label: p.number for p in s.town.phones}
     return Card(
         kind, s.say("card.danger.title"), s.say("card.danger", **words), urgency="emergency", phones=tuple(rows.items()),
         choices=(Choice(voice.say("button.reached"), "電話した", "primary"), Choice(voice.say("button.not_reached"), "電話出ない")),
         labels={"urgency": voice.label("urgency", "emergency")},
     )  # fmt: skip
+
+
+class Closed(Protocol):
+    """A case that its lead has closed alone."""
+
+    @property
+    def number(self) -> str: ...
+    @property
+    def at(self) -> datetime: ...
+    @property
+    def by(self) -> str | None: ...
+    @property
+    def reason(self) -> str: ...
+
+
+def weekly_closings(listed: Iterable[Closed], voice: Voice, now: datetime) -> Card:
+    """The coordinators' weekly list of what was closed without a second person."""
+    rows = tuple(
+        (one.number, voice.label("closing", one.reason), f"{voice.person(one.by)} {voice.day(one.at, now)}".strip())
+        for one in listed
+    )
+    text = voice.say("card.closings_wanted", count=len(rows))
+    shown = tuple(Choice(number, number) for number, _, _ in rows[:LISTED])
+    return Card("closings_wanted", voice.say("card.closings_wanted.title"), text, facts=rows, choices=shown)
 
 
 MAKERS: Mapping[str, Callable[[Scene], Card]] = {

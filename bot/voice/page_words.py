@@ -185,7 +185,7 @@ WORDS: Final[dict[str, str]] = {
     "とまっている手紙はありません。": "No letter is stuck.",
     "うけとれなかったできごと": "What could not be taken in",
     "どなたから": "From",
-    "ご本人にもう一度押していただいてください。": "Please ask that person to press it again.",
+    "ご本人から、もう一度お願いします。": "Please ask that person to say it again.",
     "とまっているできごとはありません。": "Nothing is set aside.",
     "ことばでも、ボタンでも同じです。番号は、ひとつしかないときは省けます。読みがなでも通じます。": "Words and buttons do the same. The number may be left out when only one case fits. English words are understood too.",
     "命の危険があるとき": "When a life is in danger",

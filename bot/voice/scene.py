@@ -239,6 +239,7 @@ class Scene:
             "missed": str(h.missed),
             "span": voice.span(h.cadence or (self.case.interval if self.case else "") or "1mo"),
             "keeps": voice.label("duty", h.keeps),
+            "why": voice.label("reassigning", h.why),
         } | self._about_proxy(h)
 
     def _about_proxy(self, h: Handoff) -> dict[str, str]:
@@ -278,6 +279,8 @@ class Scene:
                 return voice.label("decline", value)
             case "reason":
                 return voice.label("closing", value)
+            case "why":
+                return voice.label("reassigning", value)
             case "source":
                 return voice.label("stage", value)
             case "what":

@@ -152,7 +152,11 @@ class Voice:
         return self.label("role", best.value) if best else ""
 
     def join(self, parts: list[str]) -> str:
-        return self.say("list.comma").join(dict.fromkeys(p for p in parts if p))
+        return self.between("list.comma").join(dict.fromkeys(p for p in parts if p))
+
+    def between(self, key: str) -> str:
+        """What stands between the parts of a list; its own spaces belong to it."""
+        return self._own.get(key) or self._sentences[key]
 
     # -- time
 

@@ -10,7 +10,7 @@ from workflow.case import Case, Handoff
 #: What an entry's own values are called in the label lists.
 _CODES: Final = {
     "result": "screening", "basis": "basis", "decision": "conference", "concern": "concern", "wish": "wish", "condition": "condition",
-    "missing": "missing", "duty": "duty", "wait": "wait",
+    "missing": "missing", "duty": "duty", "wait": "wait", "why": "reassigning",
 }  # fmt: skip
 #: kind → what its `to` is.
 _DEST: Final = {"case.consent": "consent", "case.decision": "decision", "case.urgency": "urgency"}
@@ -21,7 +21,7 @@ def sentence(
     kind: str, actor: str | None, dest: str | None, data: Mapping[str, object], case: Case, voice: Voice, now: datetime
 ) -> str:
     """Word one entry of a case's journal."""
-    key = f"line.{kind}"
+    key = f"line.{kind}.why" if kind == "handoff.offer" and data.get("why") else f"line.{kind}"
     if not voice.has(key):
         key = "line.unknown"
     words = _words(kind, actor, dest, data, case, voice, now)
@@ -43,7 +43,7 @@ def _words(
         words[name] = _value(kind, name, str(value), voice, now)
     if kind in _SPANS and dest:
         words["span"] = words["dest"] = voice.span(dest)
-    if kind == "wait.extended" and dest:
+    if kind in ("wait.extended", "wait.extended_back") and dest:
         words["until"] = voice.moment(datetime.fromisoformat(dest), now)
     return words
 

@@ -155,7 +155,7 @@ def test_a_card_knows_every_place_of_its_sentences() -> None:
     words = Scene("proxy_told", {}, case, handoff, None, None, None, TOWN, MONDAY, Voice(TOWN), "あじさい").words
     given = {
         "by", "person", "holder", "lead", "until", "due", "at", "recheck", "previous", "source", "span", "what", "answer", "means", "request",
-        "start", "end", "deputy", "n", "agency", "basis", "people", "candidates", "district", "reason", "day",
+        "start", "end", "deputy", "n", "count", "agency", "basis", "people", "candidates", "district", "reason", "day",
     }  # fmt: skip
     places = {
         p
@@ -632,3 +632,7 @@ def test_it_is_quick_enough_for_every_card_of_a_room() -> None:
             mark="",
         )
         assert made.choices
+
+
+def test_between_the_parts_of_a_list_its_own_space_stays() -> None:
+    assert voice_for(TOWN, "en").join(["a", "b"]) == "a, b" and voice_for(TOWN, "ja").join(["a", "b"]) == "a、b"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.base import Caps, Delivery, Parcel, Sent
+from adapters.base import Caps, Delivery, Parcel, Refused, Sent, Unknown
 from storage import people
 from tests.journeys.rings import due, rings
 from tests.journeys.test_every_edge import untangling, watching
@@ -41,6 +41,28 @@ async def test_beyond_the_intake_the_same_reason_needs_a_second_person(town: Tow
     number = await untangling(town)
     await town.says("suzuki", f"終結 {number} 情報提供のみ")
     assert (await town.case(number)).open and await waits(town, number) == ["movement_untangling", "closing_notice"]
+
+
+async def test_what_leads_have_closed_alone_stands_in_the_coordinators_weekly_list(town: Town) -> None:
+    first, second = await town.intake(), await town.intake("sato")
+    await town.says("suzuki", f"終結 {first} 情報提供のみ")
+    await town.later(days=2)
+    await town.says("sato", f"終結 {second} 誤登録")
+    await town.later(until=datetime(2026, 6, 8, 8, 29, tzinfo=TOKYO))
+    assert "closings_wanted" not in await town.kinds("takahashi")
+    await town.later(minutes=2)
+    for who in ("takahashi", "shimizu"):
+        card = await town.last(who, "closings_wanted")
+        assert [a for a, _ in card.facts] == [first, second] and "2件" in card.text
+        assert "鈴木さん 6/1(月)" in card.facts[0][1] and card.facts[1][1].startswith("誤登録")
+    assert "closings_wanted" not in await town.kinds("suzuki")
+    await town.presses("takahashi", second)
+    third = await town.intake()
+    await town.later(days=21)
+    await town.says("suzuki", f"終結 {third} 重複")
+    await town.later(days=14)
+    assert (await town.kinds("takahashi")).count("closings_wanted") == 2, "a week without one has no list"
+    assert [a for a, _ in (await town.last("takahashi", "closings_wanted")).facts] == [third]
 
 
 # -- (b) a second person
@@ -317,10 +339,47 @@ class Post:
 
     def __init__(self) -> None:
         self.taken: list[Parcel] = []
+        self.answer: Delivery | None = None  #: what becomes of letters; None: they arrive
 
     async def send(self, parcel: Parcel) -> Delivery:
         self.taken.append(parcel)
-        return Sent(parcel.key)
+        return self.answer or Sent(parcel.key)
+
+
+@pytest.mark.parametrize("fate", [Unknown("timeout"), Refused("blocked")])
+async def test_a_notice_that_may_not_have_arrived_gives_the_time_once_more(
+    databases: object, tmp_path: Path, fate: Delivery
+) -> None:
+    """Five business days are counted from delivery; an unknown or failed letter extends them."""
+    post = Post()
+    town = await Town.found(databases.sqlite(), tmp_path, adapters={"post": post})  # type: ignore[attr-defined]
+    number = await town.supported()
+    await town.app.store.transact(lambda tx: people.link(tx, "post", "U-ishii", "ishii", town.now))
+    post.answer = fate
+    await town.says("suzuki", f"終結 {number} 目標達成・安定")
+    await town.later(minutes=0)
+    await town.later(business_days=5, minutes=1)
+    refusal = await town.refused("takahashi", f"承認 {number}", "DayOutOfRange")
+    assert "6/15(月) 9:00" in refusal.text
+    await town.later(until=datetime(2026, 6, 15, 9, 1, tzinfo=TOKYO))
+    await town.says("takahashi", f"承認 {number}")
+    assert not (await town.case(number)).open
+    await town.close()
+
+
+async def test_a_notice_that_leaves_later_is_counted_from_then(database: str, tmp_path: Path) -> None:
+    """A push of Friday evening leaves on Monday morning: so the five days begin there."""
+    post = Post()
+    town = await Town.found(database, tmp_path, adapters={"post": post})
+    number = await town.supported()
+    await town.app.store.transact(lambda tx: people.link(tx, "post", "U-ishii", "ishii", town.now))
+    await town.later(until=datetime(2026, 6, 5, 18, 0, tzinfo=TOKYO))
+    await town.says("suzuki", f"終結 {number} 目標達成・安定")
+    await town.later(until=datetime(2026, 6, 8, 9, 0, tzinfo=TOKYO))
+    await town.later(until=datetime(2026, 6, 12, 17, 20, tzinfo=TOKYO))
+    refusal = await town.refused("takahashi", f"承認 {number}", "DayOutOfRange")
+    assert "6/15(月) 9:00" in refusal.text
+    await town.close()
 
 
 async def test_letters_that_have_not_left_are_not_sent_after_a_death(database: str, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+
 from tests.journeys.rings import due, moment, rings
 from tests.town import Town
 
@@ -504,3 +506,24 @@ async def test_a_late_offer_becomes_an_emergency_and_rings_the_new_ladder_at_onc
     assert (await rings(town, "react"))[-1] == (moment(town.now - timedelta(minutes=1)), "roster", "#tomoshibi ogawa")
     await town.later(hours=2)
     assert await state(town, number) == "expired"
+
+
+@pytest.mark.parametrize(
+    ("code", "label", "says"),
+    [
+        ("情報不足", "家計改善ともしびにもう一度", "budget tomoshibi"),
+        ("通訳が必要", "通訳つきで家計改善ともしびに", "budget tomoshibi 再度"),
+        ("担当不在", "代理の石井さんに", "budget tomoshibi/ishii 再度"),
+    ],
+)
+async def test_a_no_proposes_what_its_code_says(lite: Town, code: str, label: str, says: str) -> None:
+    """Declines help (workflow.md §2): the code names the next step, and its button does it."""
+    number = await lite.consented()
+    await lite.says("suzuki", f"依頼 {number} 家計相談 ともしび/近藤")
+    await lite.says("kondo", f"辞退 {number} {code}")
+    card = await lite.last("suzuki", "declined")
+    assert (card.choices[0].label, card.choices[0].says) == (label, f"依頼 {number} {says}")
+    assert [c.style for c in card.choices].count("primary") == 1 and len(card.choices) > 2
+    await lite.presses("suzuki", label)
+    await lite.says("suzuki", "送る")
+    assert await state(lite, number, 2) == "offered"

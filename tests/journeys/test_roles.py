@@ -261,6 +261,21 @@ async def test_a_coordinator_is_not_absent_without_a_deputy(town: Town) -> None:
     await town.refused("sato", "不在 明日 2/30", "NoSuchDay")
 
 
+async def test_a_name_before_the_days_of_somebody_who_is_no_head_is_asked_about(town: Town) -> None:
+    """「不在 井上 明日」: 井上's absence, or one's own with 井上 as deputy? Nothing is guessed, nothing unknown is passed over."""
+    refusal = await town.refused("sato", "不在 井上 明日", "WhoseAbsence")
+    assert "井上" in refusal.text and refusal.choices[0].says == "不在 明日 代理 inoue"
+    await town.refused("sato", "不在 いのうええ 明日", "NoSuchPerson")
+    await town.says("sato", refusal.choices[0].says)
+    assert "absence" in await town.kinds("inoue")
+    place = await town.app.store.read(town.app.towns.of)
+    assert [(a.staff, a.deputy) for a in place.absences] == [("sato", "inoue")]
+    await town.says("sato", "不在 6/10から 6/12まで 井上")
+    await town.says("fujiwara", "不在 鈴木 6/20 お願いします")
+    place = await town.app.store.read(town.app.towns.of)
+    assert [(a.staff, a.deputy) for a in place.absences][1:] == [("sato", "inoue"), ("suzuki", "tanaka")]
+
+
 async def test_a_volunteer_rests_whenever_they_like(town: Town) -> None:
     number = await watched(town)
     await town.later(until=datetime(2026, 6, 30, 12, tzinfo=TOKYO))
@@ -288,6 +303,52 @@ async def test_only_the_coordinator_extends_what_is_not_the_leads(town: Town) ->
     await town.says("takahashi", f"期限延長 {number} 6/15")
     found = {w.kind: w.extended for w in (await town.case(number)).waits}
     assert sum(found.values()) == 2
+
+
+async def test_of_several_waits_alike_only_the_one_named_gets_a_later_day(town: Town) -> None:
+    number = await town.consented()
+    for duty, agency, who in (("家計相談", "ともしび", "ishii"), ("就労相談", "つばさ", "sato")):
+        await town.says("suzuki", f"依頼 {number} {duty} {agency}")
+        await town.says(who, f"辞退 {number} 定員")
+    await town.says("suzuki", f"相談 {number}")
+    before = await town.case(number)
+    talk = next(w for w in before.waits if w.kind == "talk")
+    refusal = await town.refused("suzuki", f"期限延長 {number} 6/10 next_step", "WhichWait")
+    assert [c.label for c in refusal.choices][:2] == ["家計相談", "就労相談"]
+    await town.says("suzuki", refusal.choices[1].says)
+    after = {w.subject: w.due_at for w in (await town.case(number)).waits if w.kind == "next_step"}
+    first = {w.subject: w.due_at for w in before.waits if w.kind == "next_step"}
+    assert after["work"] > first["work"] and after["budget"] == first["budget"]
+    await town.says("takahashi", f"相談 {number}")
+    refusal = await town.refused("takahashi", f"期限延長 {number} 6/2 talk", "WhichWait")
+    await town.says("takahashi", refusal.choices[0].says)
+    moved = [w.due_at > talk.due_at for w in (await town.case(number)).waits if w.kind == "talk"]
+    assert sorted(moved) == [False, True]
+
+
+async def test_a_later_day_is_taken_back(town: Town) -> None:
+    """§5: 取消 is only ever another legal move, here extend back."""
+    number = await town.intake()
+    before = await due(town, number, "screening")
+    await town.says("suzuki", f"期限延長 {number} 6/10")
+    assert await due(town, number, "screening") == "06-10 17:15" != before
+    await town.says("suzuki", "取消")
+    assert await due(town, number, "screening") == before
+    await town.refused("suzuki", "取消", "NothingToUndo")
+
+
+async def test_the_button_of_a_later_day_moves_its_own_wait(town: Town) -> None:
+    number = await town.consented()
+    await town.says("suzuki", f"依頼 {number} 家計相談 ともしび")
+    await town.says("ishii", f"辞退 {number} 定員")
+    await town.says("suzuki", f"同意 {number} 未")
+    await town.later(until=datetime(2026, 6, 15, 12, tzinfo=TOKYO))
+    card = await town.last("suzuki", "ring")
+    later = next(c for c in card.choices if c.says.startswith("期限延長"))
+    kind = later.says.split()[-1]
+    await town.says("suzuki", later.says)
+    changed = [w for w in (await town.case(number)).waits if w.extended]
+    assert [w.subject or w.kind for w in changed] == [kind]
 
 
 async def test_after_downtime_only_the_newest_state_is_told(town: Town) -> None:

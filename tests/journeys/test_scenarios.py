@@ -224,6 +224,41 @@ async def test_sc10_overload_a_reassignment_and_a_consent_withdrawn_for_one(town
     await town.refused("nishimura", number, "NotYourCase")
 
 
+async def test_sc10_the_consent_is_withdrawn_for_one_and_its_role_ends(town: Town) -> None:
+    """I9: E loses access at once, the roles of E end, and whoever asked for them hears it (I23)."""
+    number = await town.supported()
+    await town.says("suzuki", f"依頼 {number} 就労相談 つばさ")
+    await town.says("sato", f"引受 {number}")
+    await town.says("suzuki", f"同意 {number} 撤回 ともしび")
+    assert [h.state for h in (await town.case(number)).handoffs] == ["withdrawn", "accepted"]
+    await town.refused("ishii", number, "NotYourCase")
+    for who in ("ishii", "takahashi"):
+        assert "withdrawn" in await town.kinds(who), who
+    step = (await town.case(number)).wait("next_step")
+    assert step is not None and (step.owner, step.subject) == ("coordinator", "budget")
+    await town.says("suzuki", f"同意 {number} 未")
+    assert (await town.case(number)).handoff(2).state == "accepted", "not yet asked is not withdrawn"  # type: ignore[union-attr]
+
+
+async def test_a_lead_that_changes_keeps_its_reason(town: Town) -> None:
+    """担当替え 番号 機関 理由 (domain.md §7.3): a code; whoever leads hears of it, and of the answer."""
+    number = await town.intake("mori", "障害 子育て")
+    await say(town, ("mori", f"見立て {number} 続ける"), ("mori", f"同意 {number} あり"))
+    await town.says("takahashi", f"担当替え {number} 保健センター/杉山 業務量")
+    offer = (await town.case(number)).handoff(1)
+    assert offer is not None and (offer.why, offer.to_staff) == ("load", "sugiyama")
+    told = await town.last("mori", "reassigning")
+    assert "業務量" in told.text and "森さんから保健センターに" in told.text
+    asked = await town.last("sugiyama", "offer")
+    assert "業務量" in str(asked.facts)
+    await town.says("sugiyama", f"辞退 {number} 定員")
+    assert "declined" in await town.kinds("mori") and "辞退" in (await town.last("mori", "reassigning")).text
+    await town.says("takahashi", f"担当替え {number} つばさ 来月から産休に入るため")
+    offer = (await town.case(number)).handoff(2)
+    assert offer is not None and offer.why == "other"
+    assert "産休" not in str((await town.last("mori", "reassigning")).text), "words stay sealed"
+
+
 # -- the loops (I6)
 
 

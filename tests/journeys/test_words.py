@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from storage import marks, tables
+from storage import marks, people, tables
 from tests.town import Town
 from workflow import number as numbers
 
@@ -377,3 +377,15 @@ async def test_two_posts_and_the_room_decides_which_is_spoken_for(town: Town) ->
     assert (await town.case(answered.number or "")).opened_agency == "suishin"
     answered = await town.tries("nakajima", "受付 困窮")
     assert (await town.case(answered.number or "")).opened_agency == "shakyo"
+
+
+async def test_a_consultation_taken_in_outside_has_its_number_and_no_content(lite: Town) -> None:
+    """§5, §6: outside 受付 gives a number and the way to the web; what it is about is not heard there."""
+    await lite.app.store.transact(lambda tx: people.link(tx, "toy", "U-suzuki", "suzuki", lite.now))
+    answered = await lite.tries("U-suzuki", "受付 介護 急ぎ", surface="toy")
+    assert answered.refused is None and answered.number and "Web" in answered.messages[0].text
+    case = await lite.case(answered.number)
+    assert (case.lead, case.urgency, case.issues, case.district) == ("suzuki", "high", (), None)
+    assert "介護" not in answered.messages[0].text
+    await lite.says("suzuki", f"困りごと {answered.number} 介護 望む")
+    await lite.refused("suzuki", "受付", "WordsMissing")

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from tests.properties.values import NOW, act, handoff, the_case
+from tests.properties.values import NOW, act, handoff, proposed, the_case
+from workflow import facts, stage
 from workflow import handoff as decisions
 from workflow.case import Case
 from workflow.ladder import Urgency
@@ -87,3 +88,22 @@ def test_a_decision_leaves_its_case_as_it_was() -> None:
     decisions.accept(case, case.handoff(1), act("receiver"))
     decisions.decline(case, case.handoff(1), "at_capacity", act("receiver"))
     assert repr(case) == before and case.waits[0].opened_at < NOW
+
+
+def test_a_coordinator_who_takes_the_lead_tells_the_holder_and_whoever_had_sent_it() -> None:
+    """仮担当, I23."""
+    out = facts.interim(leading(), act("coordinator"))
+    assert (out.case.lead, out.case.interim) == (None, "suishin")
+    assert {"suzuki", "mori"} <= {r.code for n in out.notices for r in n.to}
+
+
+def test_who_sent_what_ends_with_a_consent_a_suspension_or_a_closing_hears_of_it() -> None:
+    """I23: whoever moves the case, the sender of an open offer is told that it is over."""
+    case = the_case("support", handoff("offered"))
+    told = [
+        facts.consent(case, "withdrawn", (), act("lead")),
+        stage.approve(proposed(case, "suspend"), act("approver")),
+        stage.approve(proposed(the_case("support", handoff("active", result_at=NOW)), "close"), act("approver")),
+    ]
+    for out in told:
+        assert "suzuki" in {r.code for n in out.notices for r in n.to}, [n.kind for n in out.notices]

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.properties.values import NOW, Ids, act, handoff, proposed, settled, the_case, the_town
+from workflow import checkin, facts
 from workflow import handoff as decisions
 from workflow.case import Consent, Need, Request
 from workflow.facts import set_urgency
@@ -15,6 +16,7 @@ from workflow.ladder import Urgency
 from workflow.outcome import Outcome
 from workflow.path import ACTIVE_STAGES, HANDOFF_STATES, OPEN_STAGES
 from workflow.promise import advance, standing
+from workflow.refusals import DeceasedQuiet
 from workflow.ring import ring
 
 
@@ -149,3 +151,31 @@ def test_advance_passes_over_what_came_due_while_nobody_looked() -> None:
     hours = the_town().agencies["hibari"].hours
     moved = advance(wait, hours, wait.due_at + timedelta(hours=1))
     assert moved.rung == 2 and moved.next_at is not None and moved.next_at > wait.due_at
+
+
+def test_after_downtime_each_reader_hears_the_newest_rung_alone() -> None:
+    """Half the time, the due time and the head's rung all passed in one night: one card each, and what it says is true now."""
+    case = the_case("support", handoff("offered"))
+    wait = next(w for w in case.waits if w.kind == "react")
+    out = ring(case, wait, act("clock", at=wait.due_at + timedelta(days=20)))
+    assert out.case.handoff(1).state == "expired"  # type: ignore[union-attr]
+    for reader in {r for n in out.notices for r in n.to}:
+        assert (
+            len([n for n in out.notices if reader in n.to and n.kind in ("ring", "expired", "expired_receiver")]) <= 1
+        ), reader
+
+
+def test_after_a_death_nobody_is_asked_whatever_button_is_still_there() -> None:
+    """I27."""
+    held = settled(replace(proposed(the_case("support", handoff("active", proxy=None)), "close"), deceased=True))
+    h = held.handoff(1)
+    for words in (
+        lambda: checkin.report(held, h, "worry", act("holder")), lambda: checkin.cannot(held, h, act("holder")),
+        lambda: facts.request(held, "talk", act("team")), lambda: facts.conference(held, "support", None, act("coordinator")),
+        lambda: decisions.assign(held, h, "yoshida", act("head")), lambda: decisions.withdraw(held, h, act("sender")),
+        lambda: decisions.hold(held, h, NOW + timedelta(days=3), act("holder")), lambda: facts.screen(held, "refer", act("lead")),
+    ):  # fmt: skip
+        with pytest.raises(DeceasedQuiet):
+            words()
+    laid_down = decisions.complete(held, h, act("holder"))
+    assert laid_down.case.waits == held.waits, "what is held may still be laid down"
