@@ -37,11 +37,18 @@ class Reminder:
     async def ring_due(self, limit: int = BATCH) -> int:
         """Ring what is due now, at most `limit` timers; answer how many rang."""
         found = await self.store.read(lambda tx: timers.due(tx, self.clock.now(tx), limit))
-        due = [timer for timer in found if timer.id not in self.parked]
-        rung = 0
+        by_case: dict[int | None, list[Timer]] = {}
+        for timer in found:
+            if timer.id not in self.parked:
+                by_case.setdefault(timer.case_id, []).append(timer)
+        due, rung = list(by_case.values()), 0
         for i in range(0, len(due), GROUP):
-            rung += sum(await asyncio.gather(*(self.ring_one(timer) for timer in due[i : i + GROUP])))
+            rung += sum(await asyncio.gather(*map(self._ring_in_turn, due[i : i + GROUP])))
         return rung
+
+    async def _ring_in_turn(self, due: list[Timer]) -> int:
+        """The timers of one case, one after another: the longest due first."""
+        return sum([await self.ring_one(timer) for timer in due])
 
     async def ring_one(self, timer: Timer) -> bool:
         """Ring one timer in its own transaction; one that cannot be rung is set aside and the others go on."""
