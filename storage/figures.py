@@ -93,9 +93,13 @@ def figures(tx: Tx, now: datetime) -> Figures:
         next_due=timers.next_due(tx),
         lateness=[(fired - due).total_seconds() for due, fired in tx.execute(_RANG, {"since": since})],
         dwell=[max(0.0, (row.sent_at - row.not_before).total_seconds()) for row in sent if not row.answer],
-        outcomes=outcomes, pending=pending, oldest_pending=oldest, stuck=dict(map(tuple, tx.execute(_STUCK))),
-        parked=inbox.count_parked(tx),
+        outcomes=outcomes, pending=pending, oldest_pending=oldest, stuck=stuck(tx), parked=inbox.count_parked(tx),
     )  # fmt: skip
+
+
+def stuck(tx: Tx) -> dict[str, int]:
+    """Count the letters that failed or whose fate is unknown, by state, less those somebody has let be."""
+    return dict(map(tuple, tx.execute(_STUCK)))
 
 
 def platforms(tx: Tx) -> dict[str, Result]:

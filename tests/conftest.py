@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.databases import Databases  # the path has to be known first
-from tests.town import Town
+from tests.town import Town, settled
 
 # The same examples every time in CI; `make sweep` (HYPOTHESIS_PROFILE=sweep) looks for new ones, many more of them.
 _NO_HURRY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
@@ -31,8 +31,8 @@ def databases() -> Iterator[Databases]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, databases: Databases) -> Iterator[str]:
-    """The address of a fresh database of each kind."""
-    url: str = getattr(databases, request.param)()
+    """The address of a database of each kind with the sample town in it."""
+    url: str = getattr(databases, request.param)(settled)
     yield url
     databases.drop(url)
 
@@ -48,7 +48,7 @@ async def town(database: str, tmp_path: Path) -> AsyncIterator[Town]:
 @pytest.fixture
 async def lite(databases: Databases, tmp_path: Path) -> AsyncIterator[Town]:
     """The same on SQLite alone, for tables of many rows."""
-    url = databases.sqlite()
+    url = databases.sqlite(settled)
     found = await Town.found(url, tmp_path)
     yield found
     await found.close()

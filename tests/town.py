@@ -5,9 +5,13 @@ await town.later(business_days=3)
 assert "期限" in town.last("takahashi").text
 """
 
+import asyncio
 import secrets
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -22,8 +26,9 @@ from bot.receive import Answered
 from bot.settings import Settings
 from bot.town import Doc, build, read
 from bot.voice import voice_for
-from storage import cases, journal, letters
-from storage.store import Tx
+from storage import cases, journal, letters, people
+from storage.seal import Keys
+from storage.store import Store, Tx
 from workflow.case import Case
 from workflow.people import Town as Place
 
@@ -33,8 +38,26 @@ START = datetime(2026, 6, 1, 9, 0, tzinfo=TOKYO)
 SAMPLE = Path(__file__).parent.parent / "bot" / "demo" / "nagare.toml"
 
 
-def sample() -> Doc:
+@cache
+def _sample() -> Doc:
     return read(SAMPLE.read_text(encoding="utf-8"))
+
+
+def sample() -> Doc:
+    """The sample town's document, to be changed at will."""
+    return deepcopy(_sample())
+
+
+def settled(url: str) -> None:
+    """Put the sample town into a database: what most stories begin with (`Databases.sqlite(settled)`)."""
+
+    async def whole() -> None:
+        store = Store(url, keys=Keys(bytes(32)))
+        await store.transact(lambda tx: keep_town(tx, sample()))
+        await store.close()
+
+    with ThreadPoolExecutor(1) as thread:  # a test's own loop may be running here
+        thread.submit(asyncio.run, whole()).result()
 
 
 class Town:
@@ -57,14 +80,15 @@ class Town:
         at: datetime = START,
         adapters: dict[str, Adapter] | None = None,
     ) -> "Town":
-        """A town in a fresh, migrated database."""
+        """A town in a fresh, migrated database: the one that is there already, else this document's, else the sample."""
         settings = Settings(database_url=url, _env_file=None)  # type: ignore[call-arg]
         clock = Clock(frozen=at)
         app = make(settings, clock=clock, fresh=counting(1_000), adapters=adapters, var=var)
         app.receiver.flood = 0
-        doc = doc or sample()
-        await app.store.transact(lambda tx: keep_town(tx, doc))
-        return cls(app, clock, doc)
+        kept = doc or sample()
+        if doc or not await app.store.read(people.town_version):
+            await app.store.transact(lambda tx: keep_town(tx, kept))
+        return cls(app, clock, kept)
 
     async def close(self) -> None:
         await self.app.close()

@@ -1,6 +1,5 @@
 """Words that move a case along its path, close it, or are the coordinator's alone."""
 
-
 from bot.ask import Ask, Reply
 from bot.commands.book import command
 from bot.commands.lists import candidates_reply

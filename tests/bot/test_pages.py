@@ -1,21 +1,28 @@
 """The pages through their door: who may see what, forms without a script, sentences instead of errors."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
 
-from bot import sign
+from bot import receive, sign
+from bot.ask import Ask
 from bot.clock import real
-from bot.pages import routes, session
-from bot.pages.frame import COOKIE, local
+from bot.pages import demo, live, routes, session
+from bot.pages.frame import COOKIE, desk, local
 from storage import conversation, people
 from storage.store import DatabaseUnavailable
 from tests.databases import Databases
 from tests.town import Town
+from workflow.outcome import Outcome
 
 
 class Browser:
@@ -378,7 +385,99 @@ async def test_intake_says_what_is_missing_and_opens_once(lite: Town, served: An
     assert "同じ方かもしれない" in again.text
 
 
+# -- what is stuck
+
+
+async def test_what_is_stuck_is_tried_again_or_given_up(
+    lite: Town, served: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Words that met a defect: once more while it lasts, once more when it is mended; others are let go."""
+
+    def falls(ask: Ask) -> Outcome:
+        raise KeyError("a defect of ours")
+
+    number = await lite.consented()
+    whole = receive.BOOK["offer"]
+    monkeypatch.setitem(receive.BOOK, "offer", replace(whole, run=falls))
+    for duty in ("家計相談", "就労相談"):
+        await lite.tries("suzuki", f"依頼 {number} {duty} ともしび")
+    takahashi = await signed_in(lite, served, "takahashi")
+    mended, dropped = re.findall(r'name="id" value="(\d+)"', (await takahashi.get("/stuck")).text)
+
+    async def act(id_: str, do: str) -> str:
+        answer = await takahashi.post("/stuck", id=id_, do=do)
+        return (await takahashi.get(answer.headers["location"])).text
+
+    assert "まだうまくいきません" in await act(mended, "event:again")
+    assert f'value="{mended}"' in (await takahashi.get("/stuck")).text
+    monkeypatch.setitem(receive.BOOK, "offer", whole)
+    assert "お返事はご本人に届いています" in await act(mended, "event:again")
+    assert any(choice.says == "送る" for _, card in await lite.reads("suzuki") for choice in card.choices)
+    assert "もう片づいていました" in await act(mended, "event:again")
+    assert "あきらめました" in await act(dropped, "event:drop")
+    html = (await takahashi.get("/stuck")).text
+    assert "とまっているできごとはありません" in html
+    suzuki = await signed_in(lite, served, "suzuki")
+    assert (await suzuki.post("/stuck", id=dropped, do="event:again")).status_code == 403
+    caplog.clear()
+
+
+async def test_what_was_said_outside_is_not_offered_again(
+    lite: Town, served: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Words from outside are not kept, so nobody can hear them once more: the page does not promise it."""
+
+    def falls(ask: Ask) -> Outcome:
+        raise KeyError("a defect of ours")
+
+    await lite.app.store.transact(lambda tx: people.link(tx, "post", "suzuki", "suzuki", lite.now))
+    monkeypatch.setitem(receive.BOOK, "today", replace(receive.BOOK["today"], run=falls))
+    await lite.tries("suzuki", "今日", surface="post")
+    takahashi = await signed_in(lite, served, "takahashi")
+    html = (await takahashi.get("/stuck")).text
+    assert "event:drop" in html and "event:again" not in html
+    assert "ご本人から、もう一度お願いします" in html
+    caplog.clear()
+
+
 # -- the demonstration's clock, health
+
+
+async def test_a_turning_clock_is_told_calmly(lite: Town) -> None:
+    """Many commits while the clock turns: an open page hears of them now and then, and of the end."""
+    for _ in range(4):
+        number = await lite.consented()
+        await lite.says("suzuki", f"依頼 {number} 家計相談 ともしび")
+    turning = demo.Turning(lite.app)
+    feed = live.Feed(lite.app, turning)
+    heard = 0
+    at_rest = asyncio.Event()
+
+    async def window() -> None:
+        nonlocal heard
+        async for _ in feed.listen(missed=False):
+            heard += 1
+            if not turning.busy:
+                at_rest.set()
+
+    commits: list[object] = []
+    lite.app.store.on_commit(commits.append)
+    listening = asyncio.create_task(window())
+    await lite.app.store.read(lambda tx: None)
+    await turning.start(await desk(visitor(lite)), lite.now + timedelta(days=90))
+    await turning.ended(60)
+    await asyncio.wait_for(at_rest.wait(), 5)
+    assert len(commits) > 40
+    assert heard <= 5
+    feed.stop()
+    await listening
+
+
+def visitor(town: Town) -> Request:
+    """Somebody who asks, without a browser."""
+    pages = Starlette()
+    pages.state.tsunagi = town.app
+    return Request({"type": "http", "app": pages, "headers": [], "query_string": b"", "path": "/", "method": "GET"})
 
 
 async def test_only_a_demonstration_turns_its_clock(

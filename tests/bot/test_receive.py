@@ -1,6 +1,9 @@
 """The door against bad input: whatever arrives is answered in words, once, and nothing else changes."""
 
+import asyncio
+import itertools
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,28 +12,12 @@ from sqlalchemy import func, select
 
 from adapters.base import Address, Chose, Inbound, Said, Sender
 from bot.receive import Answered
-from storage import inbox, people, tables
+from storage import cases, inbox, journal, people, tables
 from storage.store import Tx
+from tests.bot.bad_words import BAD, EMOJI
 from tests.databases import Databases
 from tests.properties.values import the_doc
 from tests.town import START, Town
-
-EMOJI = "👨‍👩‍👧‍👦👩🏽‍🦽🏳️‍🌈🇯🇵"
-BAD = {
-    "nothing": "", "blanks": " \t\u3000\n ", "ten thousand letters": "あ" * 10_000, "a million": "x" * 1_000_000, "NUL": "引受\x00 \x00",
-    "control": "".join(map(chr, range(32))) + "\x7f\x9f", "emoji families": EMOJI, "right to left": "\u202e385-267-52 受引\u202c",
-    "isolates": "\u2066辞退\u2069", "full width nonsense": "ＡＢＣ　１２３", "an ordinal alone": "#999", "a huge ordinal": "引受 #99999999999",
-    "an absurd number": "引受 99999999999999999999999999", "a negative": "引受 -385-267-52", "a number with a wrong check": "引受 385-267-53",
-    "a number that nobody has": "引受 385-267-52", "SQL": "'; DROP TABLE cases; --", "SQL in a word": "受付 介護'); DELETE FROM staff; --",
-    "HTML": "<script>alert(1)</script><img src=x onerror=alert(1)>", "HTML as an agency": "依頼 385-267-52 <b>就労</b> <i>若葉</i>",
-    "format places": "依頼 {number} {0} {} %s %(x)s", "a path": "../../etc/passwd", "surrogates": "\ud800 引受", "combining": "が\u3099" * 300,
-    "zalgo": "h̷̡̢̛" * 200, "an impossible day": "検討 385-267-52 2026-02-30", "the year ten thousand": "中断 385-267-52 10000-01-01",
-    "the far future": "中断 385-267-52 2999-12-31", "two days": "不在 明日 昨日", "every word": "受付 引受 辞退 終結 承認", "a digit": "7", "zero": "0", "ten": "10",
-    "send without a preview": "送る", "drop without one": "やめる", "undo without one": "取消", "a template": "{{ 7*7 }} ${jndi:ldap://x}", "slashes": "依頼 / / /",
-    "commas": "受付 ,,,,、、、", "very many concerns": "受付 " + "介護 " * 500, "many agencies": "一斉依頼 385-267-52 就労相談 " + "若葉 " * 300,
-    "a code nobody made": "登録 000-000-000", "JSON": '{"case": null}', "newlines": "引受\n385-267-52\n辞退", "mixed scripts": "引受 ٣٨٥-٢٦٧-٥٢",
-    "circled digits": "引受 ③⑧⑤②⑥⑦⑤②", "one letter": "あ", "a question mark": "？", "a full stop": "。",
-}  # fmt: skip
 
 
 @pytest.fixture
@@ -42,51 +29,75 @@ async def here(request: pytest.FixtureRequest, databases: Databases, tmp_path: P
     databases.drop(url)
 
 
+#: What an answer itself leaves behind: that it arrived, its words, the answer, and what a bare digit means now.
+ANSWERS = frozenset({"inbox", "texts", "letters", "turns"})
+
+
 def amounts(tx: Tx) -> dict[str, int]:
-    watched = (
-        tables.cases,
-        tables.handoffs,
-        tables.waits,
-        tables.journal,
-        tables.timers,
-        tables.staff,
-        tables.agencies,
-        tables.links,
-    )
+    watched = [t for t in tables.metadata.sorted_tables if t.name not in ANSWERS]
     return {t.name: tx.execute(select(func.count()).select_from(t)).scalar_one() for t in watched}
+
+
+def everything(tx: Tx) -> dict[str, object]:
+    """What bad words may not touch: the journal's tail, every case as it is, how much of everything there is."""
+    ids = list(tx.execute(select(tables.cases.c.id).order_by(tables.cases.c.id)).scalars())
+    told = select(func.count()).select_from(tables.letters).where(~tables.letters.c.answer)
+    return {
+        "tail": journal.newest(tx), "cases": [repr(c) for c in cases.load_several(tx, ids, lock=False)], "told": tx.execute(told).scalar_one(),
+        **amounts(tx),
+    }  # fmt: skip
 
 
 async def arrives(town: Town, platform: str, account: str, what: Said | Chose, id: str) -> Answered:
     return await town.app.receiver.receive(Inbound(id, Sender(platform, account), Address(platform, account), what))
 
 
+JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
+
+
+def in_the_language(text: str, language: str) -> bool:
+    """Japanese has kana or kanji; English has them only where it quotes a word to say, a name or a number's fellow."""
+    if language == "ja":
+        return bool(JAPANESE.search(text))
+    return len(re.findall("[A-Za-z]", text)) > len(JAPANESE.findall(text))
+
+
+#: Good input after all: who is in danger is heard, whoever they are; staff take a consultation in, and from outside 受付 is enough
+#: (what stands behind the word there is dropped, workflow.md §6).
+GOOD = {
+    ("another agency's urgency", "U-unknown"), ("another agency's urgency", "no such person"), ("very many concerns", "suzuki"), ("very many concerns", "nguyen"),
+    *((name, "U1") for name, text in BAD.items() if text.startswith("受付")),
+}  # fmt: skip
+#: Who says it: staff, a volunteer, somebody who reads English, a colleague from outside, and two whom nobody knows.
+SPEAKERS = (
+    ("web", "suzuki", "ja"), ("web", "yamamoto", "ja"), ("web", "nguyen", "en"), ("toy", "U1", "ja"), ("toy", "U-unknown", "ja"), ("web", "no such person", "ja"),
+)  # fmt: skip
+
+
 @pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
 async def test_bad_words_are_answered_and_change_nothing(here: Town, caplog: pytest.LogCaptureFixture) -> None:
-    number = await here.intake("suzuki")
-    before = await here.app.store.read(amounts)
+    """Each in words, in the speaker's language; the journal's tail and every case are as they were."""
+    theirs = await here.consented("tamura", "ひきこもり")
+    await here.says("tamura", f"依頼 {theirs} 家計相談 ともしび")
+    wrong_digit = f"{theirs[:-1]}{(int(theirs[-1]) + 1) % 10}"
     await here.app.store.transact(lambda tx: people.link(tx, "toy", "U1", "mori", START))
-    before["links"] += 1
-    speakers = (("web", "suzuki"), ("web", "yamamoto"), ("toy", "U1"), ("toy", "U-unknown"), ("web", "no such person"))
-    wrong = []
+    before, wrong = await here.app.store.read(everything), []
     with caplog.at_level(logging.ERROR):
-        for name, text in BAD.items():
-            for platform, account in speakers:
-                answered = await arrives(here, platform, account, Said(text), f"{name}-{platform}-{account}")
-                if not answered.messages or not answered.messages[0].text.strip():
-                    wrong.append(f"{name}: no answer for {account}")
-                wrong += [
-                    f"{name}: {m.text[:80]}" for m in answered.messages if len(m.text) > 2_500 or "Traceback" in m.text
-                ]
+        for (name, text), (platform, account, language) in itertools.product(BAD.items(), SPEAKERS):
+            said = text.replace("{theirs}", theirs).replace("{wrong}", wrong_digit)
+            answered = await arrives(here, platform, account, Said(said), f"{name}-{platform}-{account}")
+            texts = [m.text for m in answered.messages]
+            if not texts or not all(t.strip() and in_the_language(t, language) and len(t) <= 2_500 for t in texts):
+                wrong.append((name, account, [t[:80] for t in texts]))
+            after = await here.app.store.read(everything)
+            changed = [k for k in before if before[k] != after[k]]
+            if bool(changed) != ((name, account) in GOOD):
+                wrong.append((name, account, [f"changed {k}" for k in changed]))
+            before = after
     parked = await here.app.store.read(inbox.parked)
     assert not parked, [(p.arrival.event_id, p.error) for p in parked]
     assert not caplog.records, caplog.text
-    assert not wrong
-    after = await here.app.store.read(amounts)
-    # 受付 with its concerns is good input from staff, whatever stands around it.
-    opened = after["cases"] - before["cases"]
-    assert opened <= 2, f"{opened} cases from bad words"
-    assert (after["staff"], after["agencies"], after["links"]) == (before["staff"], before["agencies"], before["links"])
-    assert (await here.case(number)).version == 1
+    assert not wrong, "\n".join(map(str, wrong))
 
 
 TAPS = {
@@ -122,6 +133,47 @@ async def test_outside_a_token_means_what_its_letter_says(here: Town) -> None:
     assert (await here.case(number)).handoffs[0].state == "offered"
 
 
+@pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
+async def test_of_two_at_once_one_wins_and_whoever_is_late_is_told_and_changes_nothing(here: Town) -> None:
+    """I3: the second colleague, the winner's second tap, the card of before, and whoever it never was for."""
+    number = await here.consented("suzuki")
+    await here.says("suzuki", f"依頼 {number} 家計相談 ともしび")
+    await here.later(until=here.place.agencies["tomoshibi"].hours.add_days(here.now, 2))
+    letters = {row.kind: row.token or "" for row, _ in await here.reads("ishii") if not row.answer}
+    both = await asyncio.gather(*(here.press(who, letters["offer"], f"引受 {number}#1") for who in ("ishii", "kondo")))
+    assert sorted(a.refused or "" for a in both) == ["", "AlreadyTaken"]
+    won = here.place.staff[(await here.case(number)).handoffs[0].holder or ""]
+    told = next(a for a in both if a.refused).messages[0].text
+    assert won.name in told and "ありがとうございます" in told, told
+    before = await here.app.store.read(everything)
+    for who, card, name in (
+        (won.code, "offer", "AlreadyDone"), ("ishii", "ring", "OldButton"), ("kondo", "ring", "OldButton"), ("mori", "offer", "NotYourCase"),
+    ):  # fmt: skip
+        late = await here.press(who, letters[card], f"引受 {number}#1")
+        assert late.refused == name and in_the_language(late.messages[0].text, "ja"), (who, card)
+        assert await here.app.store.read(everything) == before, (who, card)
+
+
+@pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
+async def test_an_acceptance_after_expiry_is_thanked_and_raises_nothing_from_the_dead(here: Town) -> None:
+    number = await here.consented("suzuki")
+    await here.says("suzuki", f"依頼 {number} 家計相談 ともしび")
+    await here.later(business_days=5)
+    before = await here.case(number)
+    assert before.handoffs[0].state == "expired"
+    assert "ありがとうございます" in (await here.says("kondo", f"引受 {number}")).text
+    after = await here.case(number)
+    assert (after.stage, after.lead, after.handoffs[0].state, after.handoffs[0].holder) == (
+        "intake",
+        "suzuki",
+        "expired",
+        None,
+    )
+    again = await here.app.store.read(everything)
+    assert (await here.tries("kondo", f"引受 {number}")).refused == "AlreadyDone"
+    assert await here.app.store.read(everything) == again
+
+
 async def test_the_same_event_and_the_same_act_under_another_id_count_once(here: Town) -> None:
     """I3: platforms deliver twice, with the same id or with another."""
     event = Inbound("E1", Sender("web", "suzuki"), Address("web", "suzuki"), Said("受付 介護"), natural="T1:suzuki:1")
@@ -151,11 +203,16 @@ async def test_words_from_outside_leave_no_trace_of_themselves(here: Town) -> No
     assert story not in everything
 
 
-async def test_a_flood_is_answered_kindly_and_the_next_minute_is_another(here: Town) -> None:
+async def test_a_flood_is_answered_kindly_and_does_nothing(here: Town) -> None:
+    """Whatever came too fast did nothing, and one person's flood is nobody else's."""
     here.app.receiver.flood = 5
-    answers = [await here.tries("suzuki", "今日") for _ in range(8)]
-    assert [a.refused for a in answers[:5]] == [None] * 5
-    assert {a.refused for a in answers[5:]} == {"TooFast"}
+    answers = [await here.tries("suzuki", "今日") for _ in range(5)]
+    assert [a.refused for a in answers] == [None] * 5
+    before = await here.app.store.read(everything)
+    for words in ("受付 介護", "今日", "受付 困窮"):
+        answered = await here.tries("suzuki", words)
+        assert answered.refused == "TooFast" and in_the_language(answered.messages[0].text, "ja")
+    assert await here.app.store.read(everything) == before
     assert (await here.tries("mori", "今日")).refused is None, "another's flood is not mine"
 
 
@@ -163,3 +220,22 @@ async def test_danger_words_are_heard_from_a_stranger_too(here: Town) -> None:
     answered = await arrives(here, "toy", "U-nobody", Said("助けて 倒れています"), "cry")
     assert "119" in answered.messages[0].text
     assert await here.kinds("takahashi") == ["danger"]
+
+
+async def test_one_thing_is_pushed_once_to_somebody_who_is_in_the_room_and_named(here: Town) -> None:
+    """I20: an EMERGENCY offer goes to the room, its head and the coordinators: 石井, who is two of them, has it once."""
+    for code in ("ishii", "takahashi"):
+        await here.app.store.transact(lambda tx, code=code: people.link(tx, "toy", f"U-{code}", code, START))
+    number = await here.consented("suzuki")
+    await here.says("suzuki", f"緊急 {number}")
+    await here.says("suzuki", f"依頼 {number} 家計相談 ともしび")
+
+    def pushes(tx: Tx) -> list[tuple[str, str]]:
+        rows = tx.execute(
+            select(tables.letters.c.to_staff, tables.letters.c.kind).where(tables.letters.c.surface == "toy")
+        )
+        return sorted((r.to_staff, r.kind) for r in rows)
+
+    found = await here.app.store.read(pushes)
+    assert found == sorted({*found}), f"twice: {found}"
+    assert ("ishii", "offer") in found and ("takahashi", "offer") in found

@@ -1,18 +1,24 @@
 """The sample town, grown once, served by the real command, opened in a real browser."""
 
+import asyncio
 import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.browser.stumbles import stumble
+from tests.databases import quick
 
 ROOT = Path(__file__).parent.parent.parent
 #: Pages are drawn at these sizes; the phone is an ordinary small one.
@@ -41,11 +47,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def grown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample town in its file, by the very command that `make demo` runs."""
-    folder = tmp_path_factory.mktemp("grown")
-    run(folder, "demo", "--grow-only")
-    return folder
+def grown() -> Iterator[Path]:
+    """The sample town in its file, by the very command that `make demo` runs, and a few things stuck in it."""
+    with tempfile.TemporaryDirectory(prefix="tsunagi-test-", dir=quick()) as made:
+        folder = Path(made)
+        run(folder, "demo", "--grow-only")
+        with ThreadPoolExecutor(1) as thread:  # Playwright's loop may be running in this one
+            thread.submit(asyncio.run, stumble(f"sqlite:///{folder}/demo.db", folder)).result()
+        yield folder
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
@@ -102,10 +111,11 @@ class People:
         self.browser, self.address = browser, address
         self.open: list[BrowserContext] = []
 
-    def be(self, who: str, *, size: dict[str, int] | None = None, dark: bool = False) -> Page:
+    def be(self, who: str, *, size: dict[str, int] | None = None) -> Page:
         context = self.browser.new_context(
-            viewport=size or DESK, color_scheme="dark" if dark else "light", locale="ja-JP", base_url=self.address
-        )  # type: ignore[arg-type]
+            viewport=size or DESK, locale="ja-JP", base_url=self.address,
+            reduced_motion="reduce",  # what is drawn and measured has arrived
+        )  # type: ignore[arg-type]  # fmt: skip
         self.open.append(context)
         page = context.new_page()
         page.goto("/sign-in")

@@ -4,63 +4,26 @@ import re
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import PHONE, People
+from tests.browser.conftest import PHONE, ROOT, People
+from tests.browser.hands import NUMBER, answer, press, send, turn, words
 
 pytestmark = pytest.mark.browser
 
-NUMBER = re.compile(r"\d{3}-\d{3}-\d{2}")
+
+def test_the_board_shows_first_what_needs_a_hand(people: People, pictures: Path) -> None:
+    takahashi = people.be("takahashi")
+    takahashi.goto("/board")
+    expect(takahashi.locator("main")).to_contain_text("返事がまだ")
+    takahashi.screenshot(path=pictures / "board.png")
 
 
-LAST = "document.querySelector('#log > :last-child')?.id"
-
-
-def gone_on(page: Page, before: str) -> None:
-    """Wait until the conversation has something new at its end."""
-    page.wait_for_function(f"before => {LAST} !== before", arg=before)
-
-
-def words(page: Page, text: str) -> None:
-    """Type words and send them by Enter; wait until the conversation has gone on."""
-    before = page.evaluate(LAST)
-    page.fill("#words", text)
-    page.keyboard.press("Enter")
-    gone_on(page, before)
-
-
-def answer(page: Page) -> str:
-    return page.locator("#log > *").last.inner_text()
-
-
-def send(page: Page) -> None:
-    """Press 送る on the newest preview."""
-    before = page.evaluate(LAST)
-    page.locator("#log button", has_text=re.compile("^送る$")).last.click()
-    gone_on(page, before)
-
-
-def turn(page: Page, label: str, settle: str) -> None:
-    """Turn the town's clock and wait until the turning is done: a week rings many timers."""
-    settled(page)
-    page.locator("aside.demo button", has_text=label).click()
-    page.wait_for_load_state()
-    settled(page)
-    page.goto(settle)
-
-
-def settled(page: Page) -> None:
-    for _ in range(240):
-        if not page.request.get("/demo/clock", max_retries=3).json()["turning"]:
-            return
-        page.wait_for_timeout(250)
-    raise AssertionError("the clock turned for a minute and more")
-
-
-def press(page: Page, number: str, label: str) -> None:
-    """Press a button on the newest card of this number."""
-    page.locator("article", has_text=number).locator("button", has_text=label).last.click()
+def test_a_volunteer_sees_one_question(people: People, pictures: Path) -> None:
+    yamamoto = people.be("yamamoto", size=PHONE)
+    yamamoto.screenshot(path=pictures / "volunteer-phone.png")
+    assert yamamoto.url.endswith("/today")
+    assert "119" in yamamoto.locator("body").inner_text()
 
 
 def test_a_consultation_walks_the_five_minutes(people: People, pictures: Path) -> None:
@@ -138,70 +101,7 @@ def test_a_consultation_walks_the_five_minutes(people: People, pictures: Path) -
     expect(takahashi.locator("main")).to_contain_text("終結")
 
 
-def test_the_board_shows_first_what_needs_a_hand(people: People, pictures: Path) -> None:
-    takahashi = people.be("takahashi")
-    takahashi.goto("/board")
-    expect(takahashi.locator("main")).to_contain_text("返事がまだ")
-    takahashi.screenshot(path=pictures / "board.png")
-
-
-def test_a_volunteer_sees_one_question(people: People, pictures: Path) -> None:
-    yamamoto = people.be("yamamoto", size=PHONE)
-    yamamoto.screenshot(path=pictures / "volunteer-phone.png")
-    assert yamamoto.url.endswith("/today")
-    assert "119" in yamamoto.locator("body").inner_text()
-
-
-PAGES = ("/chat?room=me", "/board", "/cases", "/today", "/town", "/help", "/intake", "/handover", "/stuck")
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desk"])
-def test_every_page_is_open_to_everybody(people: People, size: dict[str, int], dark: bool) -> None:
-    """axe finds nothing serious, nothing needs sideways scrolling, and no page logs an error."""
-    page = people.be("takahashi", size=size, dark=dark)
-    wrong: list[str] = []
-    page.on("console", lambda m: wrong.append(m.text) if m.type == "error" else None)
-    number = _some_number(page)
-    for path in (*PAGES, f"/cases/{number}", "/sign-in"):
-        page.goto(path)
-        page.wait_for_load_state()
-        found = [v for v in Axe().run(page).response["violations"] if v["impact"] in ("serious", "critical")]
-        assert not found, f"{path}: {[(v['id'], [n['html'][:120] for n in v['nodes'][:3]]) for v in found]}"
-        width = page.evaluate("document.documentElement.scrollWidth")
-        assert width <= size["width"], f"{path} scrolls sideways: {width}"
-    assert not wrong, wrong
-
-
-def _some_number(page: Page) -> str:
-    page.goto("/cases")
-    return NUMBER.findall(page.locator("main").inner_text())[0]
-
-
-def test_everything_works_without_a_script(people: People) -> None:
-    """Plain forms: the same words, the same answers."""
-    context = people.browser.new_context(java_script_enabled=False, base_url=people.address, viewport=PHONE)  # type: ignore[arg-type]
-    people.open.append(context)
-    page = context.new_page()
-    page.goto("/sign-in")
-    page.locator("button[value='suzuki']").click()
-    page.goto("/chat?room=me")
-    page.fill("#words", "受付 住まい")
-    page.locator("form.composer button").click()
-    assert "受け付けました" in page.locator("#log").inner_text()
-
-
-def test_the_keyboard_alone_is_enough(people: People) -> None:
-    """Tab to the composer by the skip link, ask, and press the first answer with Enter."""
-    page = people.be("suzuki")
-    page.goto("/chat?room=me")
-    for _ in range(3):
-        page.keyboard.press("Tab")
-        if page.evaluate("document.activeElement.getAttribute('href')") == "#words":
-            break
-    page.keyboard.press("Enter")
-    page.keyboard.type("ヘルプ")
-    before = page.evaluate(LAST)
-    page.keyboard.press("Enter")
-    gone_on(page, before)
-    assert "ヘルプ" in page.locator("#log").inner_text()
+def test_every_picture_of_the_readme_was_left(pictures: Path) -> None:
+    shown = re.findall(r"deploy/pictures/([\w-]+\.png)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert shown
+    assert {name for name in shown if not (pictures / name).is_file()} == set()

@@ -1,6 +1,7 @@
 """A town that lives for a while: people say sensible and silly things, the clock turns, and after each step every promise is looked at.
 
-The checks name the invariants (I1 …) of the design: they read rows and values, and share no code with what keeps the promises.
+`INVARIANTS` at the end says which check looks at which invariant of the design (domain.md §9, workflow.md §7). They read rows and
+values, and share no code with what keeps the promises.
 """
 
 import asyncio
@@ -14,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from adapters.base import Address, Caps, Delivery, Gone, Inbound, Parcel, Said, Sender, Sent, Unknown
 from bot import intake
@@ -30,7 +31,7 @@ from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
 from workflow.path import HELD
 from workflow.people import LEAD, WATCH
-from workflow.promise import hours_for
+from workflow.people import Town as Place
 from workflow.who import approvers, reach, receivers
 
 #: Who speaks: of every post, and of agencies that are often asked.
@@ -407,7 +408,7 @@ class Life:
     def _look(self, *, turned: bool) -> None:
         now = self.town.now
 
-        def work(tx: Tx) -> tuple[list[Line], list[Any], list[Case], list[str], int, list[Wait]]:
+        def work(tx: Tx) -> tuple[list[Line], list[Any], list[Any], list[Case], list[str], int, list[Wait]]:
             lines = journal.tail(tx, self.before.line, 5_000)
             fresh = list(
                 tx.execute(
@@ -426,13 +427,14 @@ class Life:
             return (
                 lines,
                 fresh,
+                list(tx.execute(PUSHES, {"since": now - timedelta(days=9)})) if fresh else [],
                 cases.load_several(tx, touched, lock=False),
                 broken,
                 inbox.count_parked(tx),
                 waits.loose(tx),
             )
 
-        lines, fresh, touched, broken, parked, loose = self.read(work)
+        lines, fresh, pushes, touched, broken, parked, loose = self.read(work)
         assert not broken, "; ".join(broken)
         assert parked == 0, "an event was parked"
         assert not self.town.app.reminder.parked, f"a timer was set aside: {self.town.app.reminder.parked}"
@@ -449,73 +451,38 @@ class Life:
             self.before.cases[case.id] = case
         for wait in loose:
             assert wait.next_at and wait.owner, f"I4: a call that nothing rings: {wait.kind}"
-        self._abroad(fresh)
+        for look in TOWN_CHECKS:
+            look(self, fresh, pushes)
+        self._abroad()
         if lines:
             self.before.line = lines[-1].id
         if fresh:
             self.before.letter = max(letter.id for letter in fresh)
 
-    def _abroad(self, fresh: list[Any]) -> None:
-        twice = Counter(
-            (r.to_staff, r.case_id, r.kind, r.handoff, r.wait, r.created_at, str(r.doc))
-            for r in fresh
-            if r.surface == "toy"
-        )
-        assert not [k for k, n in twice.items() if n > 1], (
-            f"I20: told twice in one breath: {[k for k, n in twice.items() if n > 1]}"
-        )
+    def _abroad(self) -> None:
         for parcel in self.toy.sent:
             text = f"{parcel.message.title} {parcel.message.text} {parcel.message.facts}"
             assert SECRET not in text and "山田" not in parcel.to.conversation, f"I7: told outside: {text}"
         self.toy.sent.clear()
 
     def finish(self) -> None:
-        """At the end of a life: the noise that was made, the chains, and every card that anybody may read."""
+        """At the end of a life: the chains, what was kept, and every card that anybody may read."""
 
-        def work(tx: Tx) -> tuple[list[str], list[Any], list[str]]:
+        def work(tx: Tx) -> tuple[list[str], list[str]]:
             everything = [str(r.data) for r in tx.execute(select(tables.journal.c.data))]
-            pushes = list(tx.execute(select(tables.letters).where(tables.letters.c.surface == "toy")))
             # An answer repeats its own speaker's words to them alone; everything else holds codes and numbers.
             kept = [str(r.doc) for r in tx.execute(select(tables.letters.c.doc).where(~tables.letters.c.answer))]
             kept += [str(r.doc) for r in tx.execute(select(tables.inbox.c.doc))]
-            return list(breaches(tx, self.town.now)), pushes, [t for t in (*everything, *kept) if SECRET in t]
+            return list(breaches(tx, self.town.now)), [t for t in (*everything, *kept) if SECRET in t]
 
-        found, pushes, leaked = self.read(work)
+        found, leaked = self.read(work)
         assert not [line for line in found if not line.startswith("ok")], found
         assert not leaked, f"free text outside of texts: {leaked[:2]}"
-        self._noise(pushes)
         for who in PEOPLE:
             for letter, card in self.run(self.town.reads(who)):
                 message = card.message()
                 assert message.text.strip() and "{" not in message.text, (letter.kind, message)
         assert not self.errors.found, "\n".join(self.errors.found)
-
-    def _noise(self, pushes: list[Any]) -> None:
-        """I28: three a person a day, one a case a day, volunteers one a week, beside EMERGENCY, HIGH and answers."""
-        days: dict[tuple[str, object], set[datetime]] = defaultdict(set)
-        cases_: dict[tuple[str, object, int], set[datetime]] = defaultdict(set)
-        weeks: dict[str, set[datetime]] = defaultdict(set)
-        asked: dict[str, set[datetime]] = defaultdict(set)
-        for push in pushes:
-            if push.urgent or push.answer or push.state in ("superseded", "failed"):
-                continue
-            local = push.not_before.astimezone(TOKYO)
-            days[(push.to_staff, local.date())].add(local)
-            if push.case_id:
-                cases_[(push.to_staff, local.date(), push.case_id)].add(local)
-            if self.place.staff[push.to_staff].volunteer:
-                (asked if push.kind in ("offer", "ring") else weeks)[push.to_staff].add(local)
-        for (who, day, case_id), at in cases_.items():
-            row = [f"{p.kind} {p.state} {p.created_at:%d %H:%M}→{p.not_before:%d %H:%M} {p.urgent}" for p in pushes
-                   if (p.to_staff, p.case_id, p.not_before.astimezone(TOKYO).date()) == (who, case_id, day)]  # fmt: skip
-            assert len(at) <= 1, f"I28: {who} hears of a case twice on {day}: {row}"
-        assert all(len(at) <= 3 for at in days.values()), (
-            f"I28: more than three a day: {[k for k, v in days.items() if len(v) > 3]}"
-        )
-        for who, at in weeks.items():
-            row = sorted(at - asked[who])  # what rides along with something asked for is no message of its own
-            near = [(a, b) for a, b in itertools.pairwise(row) if b - a < timedelta(days=7)]
-            assert not near, f"I28: {who}, a volunteer, more than once a week: {near}"
 
 
 # -- one check an invariant: (life, the case before or None, the case now, its new lines, the letters written with them)
@@ -567,16 +534,14 @@ def one_acceptance(life: Life, was: Case | None, case: Case, lines: list[Line], 
     assert not twice, f"I3: {case.number}: handoff {twice} was accepted twice"
     batches = Counter(h.batch for h in case.handoffs if h.batch and (h.held or h.accepted_at))
     assert not [b for b, n in batches.items() if n > 1], f"I3: {case.number}: two acceptances of one 一斉依頼"
+    waiting = [h.no for h in case.handoffs if h.batch in batches and h.asked]
+    assert not waiting, f"I3: {case.number}: 一斉依頼 is taken, and {waiting} may still be accepted"
     for h in case.handoffs:
         assert not h.held or h.holder in life.place.staff, f"{case.number}: {h.state} without a holder"
 
 
 def every_wait_ends_at_a_human(life: Life, was: Case | None, case: Case, _lines: list[Line], _told: list[Any]) -> None:
     now, town = life.town.now, life.place
-    if case.open:
-        assert case.waits, f"I25: {case.number} waits for nothing"
-    else:
-        assert not case.waits, f"{case.number} is closed and waits for {[w.kind for w in case.waits]}"
     assert len({w.key for w in case.waits}) == len(case.waits), (
         f"{case.number}: a wait twice: {sorted(w.kind for w in case.waits)}"
     )
@@ -654,22 +619,40 @@ def twice_refused_goes_to_the_coordinator(
             )
 
 
+#: Waits whose due time nobody names, and how long each may be in an EMERGENCY, by the wall clock (workflow.md §3).
+BY_THE_TABLE = {
+    "react": timedelta(minutes=30), "answer_question": timedelta(hours=2), "condition": timedelta(hours=4), "next_step": timedelta(hours=2),
+    "first_contact": timedelta(hours=6), "screening": timedelta(hours=6),
+}  # fmt: skip
+
+
 def in_business_time(life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]) -> None:
-    """I16: a wait that began now falls due while its owner's agency is open; an EMERGENCY one by the wall clock."""
+    """I16: a wait that began now falls due while the agency of whoever has to act is open; in an EMERGENCY within hours of any day."""
     now, town = life.town.now, life.place
     known = {w.id for w in was.waits} if was else set()
+    if any(line.kind == "wait.extended" for line in lines):
+        return  # somebody has named the time
     for wait in case.waits:
-        if wait.id in known or wait.opened_at != now or wait.paused_left is not None:
+        if wait.id in known or wait.opened_at != now or wait.paused_left is not None or wait.kind not in BY_THE_TABLE:
             continue
-        handoff = case.handoff(wait.handoff) if wait.handoff else None
-        hours = hours_for(wait.owner, handoff, case, town, now)
+        late = f"I16: {case.number}: {wait.urgency.value} {wait.kind} of {wait.owner} at {now} is due {wait.due_at}"
         if wait.urgency is Urgency.EMERGENCY:
-            if wait.kind == "react" and handoff and handoff.offered_at == now:
-                assert timedelta() <= wait.due_at - now <= timedelta(minutes=30), (
-                    f"I16: {case.number}: EMERGENCY react due after {wait.due_at - now}"
-                )
-        elif wait.due_at == wait.policy.due(now, hours, wait.urgency):
-            assert hours.admits(wait.due_at), f"I16: {case.number}: {wait.kind} due {wait.due_at} while closed"
+            handoff = case.handoff(wait.handoff) if wait.handoff else None
+            fresh = wait.kind != "react" or (handoff is not None and handoff.offered_at == now)
+            assert not fresh or timedelta() <= wait.due_at - now <= BY_THE_TABLE[wait.kind], late
+        else:
+            agency = whose_hours(wait, case, town)
+            assert town.agencies[agency].hours.admits(wait.due_at), f"{late} while {agency} is closed"
+
+
+def whose_hours(wait: Wait, case: Case, town: Place) -> str:
+    """The agency whose clock it is: the receiving one's, the sender's, the lead's; else the coordinating body's."""
+    handoff = case.handoff(wait.handoff) if wait.handoff else None
+    if handoff and wait.owner in ("receiver", "holder", "head"):
+        return handoff.to_agency
+    if handoff and wait.owner == "sender":
+        return handoff.from_agency
+    return town.staff[case.lead].agency if wait.owner == "lead" and case.lead else town.body.code
 
 
 ENDINGS = ("decline", "withdraw", "expire", "release", "complete", "fail", "mistake")
@@ -713,10 +696,97 @@ def quiet_after_death(life: Life, was: Case | None, case: Case, lines: list[Line
             )
 
 
-CHECKS: tuple[Check, ...] = (
-    one_lead, offering_moves_nothing, one_acceptance, every_wait_ends_at_a_human, closed_by_a_human, a_no_yields_the_next_step,
-    twice_refused_goes_to_the_coordinator, in_business_time, the_sender_hears, quiet_after_death,
-)  # fmt: skip
+def an_open_case_waits(_life: Life, _was: Case | None, case: Case, _lines: list[Line], _told: list[Any]) -> None:
+    assert bool(case.waits) == case.open, f"I25: {case.number} ({case.stage}) waits for {[w.kind for w in case.waits]}"
+
+
+def offers_have_a_basis(life: Life, was: Case | None, case: Case, lines: list[Line], _told: list[Any]) -> None:
+    """A fresh offer names a basis that the case really has for this receiver; none outlives the consent it stood on."""
+    known = {h.id for h in was.handoffs} if was else set()
+    consent = case.consent
+    agreed = consent.agencies if consent and consent.state == "partial" else ()
+    full = consent is not None and consent.state == "full"
+    near = {a for line in lines if line.actor in life.place.staff for a in life.place.staff[line.actor].agencies}
+    near.add(life.place.staff[case.lead].agency if case.lead else life.place.body.code)
+    for h in case.handoffs:
+        said = f"I26: {case.number}#{h.no} to {h.to_agency} ({h.state}) on {h.basis!r}, consent {consent}, bases {case.bases}"
+        assert h.basis, said
+        if h.basis == "consent" and h.asked:
+            assert full or h.to_agency in agreed, said
+        if h.id not in known:
+            bases = {b for a, b in case.bases if a == h.to_agency} | ({"own"} if h.to_agency in near else set())
+            assert h.basis == "consent" or h.basis in bases, said
+
+
+# -- of the whole town: (life, the letters of this step, the pushes of the last days)
+
+TownCheck = Callable[[Life, list[Any], list[Any]], None]
+PUSHES = select(tables.letters).where(
+    tables.letters.c.surface == "toy", tables.letters.c.not_before > bindparam("since")
+)
+
+
+def told_once(_life: Life, fresh: list[Any], _pushes: list[Any]) -> None:
+    twice = Counter(
+        (r.to_staff, r.case_id, r.kind, r.handoff, r.wait, r.created_at, str(r.doc))
+        for r in fresh
+        if r.surface == "toy"
+    )
+    assert not [k for k, n in twice.items() if n > 1], (
+        f"I20: told twice in one breath: {[k for k, n in twice.items() if n > 1]}"
+    )
+
+
+def little_noise(life: Life, _fresh: list[Any], pushes: list[Any]) -> None:
+    """Three a person a day, one a case a day, volunteers one a week, beside EMERGENCY, HIGH and answers; the rest in bundles."""
+    days: dict[tuple[str, object], set[datetime]] = defaultdict(set)
+    cases_: dict[tuple[str, object, int], set[datetime]] = defaultdict(set)
+    weeks: dict[str, set[datetime]] = defaultdict(set)
+    asked: dict[str, set[datetime]] = defaultdict(set)
+    for push in pushes:
+        if push.urgent or push.answer or push.state in ("superseded", "failed"):
+            continue
+        local = push.not_before.astimezone(TOKYO)
+        days[(push.to_staff, local.date())].add(local)
+        if push.case_id:
+            cases_[(push.to_staff, local.date(), push.case_id)].add(local)
+        if life.place.staff[push.to_staff].volunteer:
+            (asked if push.kind in ("offer", "ring") else weeks)[push.to_staff].add(local)
+    for (who, day, case_id), at in cases_.items():
+        row = [f"{p.kind} {p.state} {p.created_at:%d %H:%M}→{p.not_before:%d %H:%M} {p.urgent}" for p in pushes
+               if (p.to_staff, p.case_id, p.not_before.astimezone(TOKYO).date()) == (who, case_id, day)]  # fmt: skip
+        assert len(at) <= 1, f"I28: {who} hears of a case twice on {day}: {row}"
+    assert all(len(at) <= 3 for at in days.values()), (
+        f"I28: more than three a day: {[k for k, v in days.items() if len(v) > 3]}"
+    )
+    for who, at in weeks.items():
+        row = sorted(at - asked[who])  # what rides along with something asked for is no message of its own
+        near = [(a, b) for a, b in itertools.pairwise(row) if b - a < timedelta(days=7)]
+        assert not near, f"I28: {who}, a volunteer, more than once a week: {near}"
+
+
+#: Which check looks at which invariant, after every step.
+INVARIANTS: dict[str, tuple[Check, ...]] = {
+    "I1 one lead": (one_lead,),
+    "I2 an offer moves nothing": (offering_moves_nothing, one_lead),
+    "I3 one acceptance": (one_acceptance,),
+    "I4 every wait ends at a human": (every_wait_ends_at_a_human,),
+    "I5 only a human closes, with a reason, two of them": (closed_by_a_human,),
+    "I14 a no names the next step": (a_no_yields_the_next_step,),
+    "I15 the second no is the coordinator's": (twice_refused_goes_to_the_coordinator,),
+    "I16 business time, except in an EMERGENCY": (in_business_time,),
+    "I23 the sender hears the result": (the_sender_hears,),
+    "I25 an open case waits": (an_open_case_waits,),
+    "I26 no offer without a basis": (offers_have_a_basis,),
+    "I27 quiet after 逝去": (quiet_after_death,),
+}
+#: I20 and I28 are about a person's phone, not about a case: looked at in a town alone.
+TOWN_INVARIANTS: dict[str, tuple[TownCheck, ...]] = {
+    "I20 nothing twice": (told_once,),
+    "I28 the noise budget": (little_noise,),
+}
+CHECKS = tuple(dict.fromkeys(itertools.chain(*INVARIANTS.values())))
+TOWN_CHECKS = tuple(itertools.chain(*TOWN_INVARIANTS.values()))
 
 #: The words that anybody may try on anything.
 FORMS = tuple(form for command in BOOK.values() for form in command.forms if command.name != "register")

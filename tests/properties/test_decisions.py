@@ -196,7 +196,7 @@ class Paper:
             yield lead, lambda a: stage.propose_suspension(case, day, a)
         yield from self.onward(case, lead)
         if case.proposal:
-            for who in approvers(case, town)[:3]:
+            for who in (*approvers(case, town)[:3], case.proposal.by, lead):  # the last two may not
                 yield who, lambda a: stage.approve(case, a)
             yield lead, lambda a: chance.choice((stage.object_, stage.withdraw_proposal))(case, a)
         for handoff in case.handoffs:

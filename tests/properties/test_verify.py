@@ -1,14 +1,26 @@
 """`tsunagi verify` finds nothing in a town that has lived, and names what a hand in the database has broken, on both databases."""
 
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
-from bot import operate
+from bot.__main__ import main
+from bot.app import make
 from bot.audit import breaches
+from bot.clock import Clock, real
+from bot.demo.grow import BEGIN, grow
+from bot.fresh import counting
 from bot.settings import Settings
+from storage import people
 from storage.store import Tx
 from tests.databases import Databases
 from tests.properties.values import the_doc
@@ -53,7 +65,7 @@ async def by_hand(town: Town, *statements: str) -> None:
 
     def work(tx: Tx) -> None:
         for one in statements:
-            tx.connection.execute(text(one))
+            tx.execute(text(one))
 
     await town.app.store.transact(work)
 
@@ -105,7 +117,7 @@ async def found_after(town: Town, *statements: str) -> list[str]:
 
     def work(tx: Tx) -> None:
         for one in statements:
-            tx.connection.execute(text(one))
+            tx.execute(text(one))
         seen.extend(line for line in breaches(tx, town.now) if line.startswith("breach"))
         raise Undone
 
@@ -175,27 +187,104 @@ async def test_a_lost_lead_is_named(lived: Town) -> None:
     assert any(number in line and "lead" in line for line in await findings(lived))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_command_answers_0_or_1(
-    kind: str, databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`tsunagi verify` from outside: sound, then not."""
-    monkeypatch.chdir(tmp_path)
-    url: str = getattr(databases, kind)()
-    settings = Settings(database_url=url, _env_file=None)  # type: ignore[call-arg]
-    operate.migrate(settings, demo=True, at="2026-06-01T09:00")
-    operate.put_town(settings, the_doc())
-    from bot.console import say
+# -- from the command line: a town that has grown, then a hand in its database
 
-    say(settings, "suzuki", "受付 介護", as_json=True)
-    sound, lines = operate.verify(settings)
-    assert sound and all(line.startswith("ok") for line in lines)
-    operate.run(
-        settings,
-        lambda app: app.store.transact(
-            lambda tx: tx.connection.execute(text("UPDATE timers SET cancelled_at = due_at"))
-        ),
-    )
-    sound, lines = operate.verify(settings)
-    assert not sound and any(line.startswith("breach") for line in lines)
-    databases.drop(url)
+
+def grown(url: str) -> None:
+    """A fortnight of the sample town: people say real words, waits ring, cases open and close."""
+
+    async def whole() -> None:
+        clock = Clock(frozen=BEGIN)
+        app = make(Settings(database_url=url, _env_file=None), clock=clock, fresh=counting(1_000_000))  # type: ignore[call-arg]
+        await grow(app, clock, end=BEGIN + timedelta(days=14))
+        await app.store.transact(lambda tx: people.mark_demo(tx, clock.now(), real()))
+        await app.close()
+
+    asyncio.run(whole())
+
+
+#: What keeps the promise or the journal, taken away first. (SQLite forgets its foreign keys and checks when told so.)
+UNGUARDED = {
+    "sqlite": (
+        "PRAGMA ignore_check_constraints = ON", "PRAGMA foreign_keys = OFF", "DROP TRIGGER journal_keeps_its_lines", "DROP TRIGGER journal_loses_no_line",
+    ),
+    "postgresql": (
+        "ALTER TABLE journal DISABLE TRIGGER USER",
+        "DO $$ DECLARE n text; BEGIN FOR n IN SELECT conname FROM pg_constraint WHERE conrelid = 'cases'::regclass AND contype IN ('c', 'f') "
+        "LOOP EXECUTE format('ALTER TABLE cases DROP CONSTRAINT %I', n); END LOOP; END $$",
+    ),
+}  # fmt: skip
+A_LINE = "case_id = {case} AND seq = 2"
+#: Breach → (its words, the statements of a hand in the database). {case} is an open case with a lead.
+BREACHES = {
+    "a line is altered": ("the journal of {number} does not hold at line 2 (hash)", [f"UPDATE journal SET actor = 'nobody' WHERE {A_LINE}"]),
+    "a line has another content": ("the journal of {number} does not hold at line 2 (hash)", [f"UPDATE journal SET data = '{{{{}}}}' WHERE {A_LINE}"]),
+    "a line and its hash are altered": ("the journal of {number} does not hold at line 3 (prev)", [f"UPDATE journal SET actor = 'nobody', hash = '{{forged}}' WHERE {A_LINE}"]),
+    "a line is deleted": ("the journal of {number} does not hold at line 3 (seq)", [f"DELETE FROM journal WHERE {A_LINE}"]),
+    "the last line is deleted": ("the journal of {number} does not hold", ["DELETE FROM journal WHERE case_id = {case} AND seq = {last}"]),
+    "two lines change places": ("the journal of {number} does not hold at line 1 (prev)", [
+        "UPDATE journal SET seq = -1 WHERE case_id = {case} AND seq = 1", "UPDATE journal SET seq = 1 WHERE case_id = {case} AND seq = 2",
+        "UPDATE journal SET seq = 2 WHERE case_id = {case} AND seq = -1"]),
+    "the case's head is altered": ("the journal of {number} does not hold at line {last} (head)", ["UPDATE cases SET head = '{forged}' WHERE id = {case}"]),
+    "the lead is gone": ("{number} has no lead, or two (I1)", ["UPDATE cases SET lead = NULL, lead_active = NULL WHERE id = {case}"]),
+    "two lead": ("{number} has no lead, or two (I1)", ["UPDATE cases SET interim = 'suishin' WHERE id = {case}"]),
+    "nobody leads": ("{number} has no lead, or two (I1)", ["UPDATE cases SET lead = 'somebody-else' WHERE id = {case}"]),
+    "the last wait is gone": ("{number} has no open wait (I25)", ["DELETE FROM timers WHERE case_id = {case}", "DELETE FROM waits WHERE case_id = {case}"]),
+    "the last wait is over": ("{number} has no open wait (I25)", ["UPDATE waits SET closed_at = opened_at WHERE case_id = {case}", "UPDATE cases SET waiting = 0 WHERE id = {case}"]),
+    "a wait's timer is gone": ("{number} has an open wait that nothing will ring (I4)", ["DELETE FROM timers WHERE case_id = {case} AND fired_at IS NULL AND cancelled_at IS NULL"]),
+    "a wait's timer is called off": ("{number} has an open wait that nothing will ring (I4)", ["UPDATE timers SET cancelled_at = due_at WHERE case_id = {case} AND fired_at IS NULL"]),
+}  # fmt: skip
+OF_INTEREST = (
+    "SELECT c.id, c.number, c.seq FROM cases c WHERE c.stage <> 'closed' AND c.lead IS NOT NULL AND c.seq > 3 AND EXISTS "
+    "(SELECT 1 FROM timers t WHERE t.case_id = c.id AND t.fired_at IS NULL AND t.cancelled_at IS NULL) ORDER BY c.id LIMIT 1"
+)
+
+
+def by_somebody(url: str, *statements: str) -> list[Any]:
+    """Go to the database past the program, as whoever has its file or its password can; answer the last rows."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)) as connection:
+            return [connection.execute(one).fetchall() for one in statements][-1]
+
+    async def whole() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [await connection.fetch(one) for one in statements][-1]
+        finally:
+            await connection.close()
+
+    return asyncio.run(whole())
+
+
+def verified(capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    """`tsunagi verify`: its exit code and every line."""
+    with pytest.raises(SystemExit) as ended:
+        main(["verify"])
+    shown = capsys.readouterr()
+    assert "Traceback" not in shown.out + shown.err
+    return int(ended.value.code or 0), (shown.out + shown.err).splitlines()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_verify_passes_on_a_grown_town_and_names_each_breach(
+    kind: str, databases: Databases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    environment: Callable[..., None],
+) -> None:  # fmt: skip
+    """`tsunagi verify` from outside: exit 0 and what was looked at; after each breach, exit 1 and its words."""
+    monkeypatch.chdir(tmp_path)
+    for what in (None, *BREACHES):
+        url: str = getattr(databases, kind)(grown)
+        environment(DATABASE_URL=url)
+        case, number, last = by_somebody(url, OF_INTEREST)[0]
+        if what is not None:
+            words, statements = BREACHES[what]
+            names = {"case": case, "number": number, "last": last, "forged": "f" * 64}
+            by_somebody(url, *UNGUARDED[kind], *(one.format(**names) for one in statements))
+        code, lines = verified(capsys)
+        if what is None:
+            assert code == 0 and all(line.startswith("ok") for line in lines), lines
+            assert re.search(r"looked at [1-9]\d open", "\n".join(lines)), lines
+        else:
+            assert code == 1 and any(words.format(**names) in line for line in lines), (what, lines)
+            assert all(number in line for line in lines if not line.startswith("ok")), (what, lines)
+        databases.drop(url)

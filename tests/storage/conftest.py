@@ -5,13 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from storage.store import Store
-from tests.databases import KEYS, Databases, shared
+from tests.databases import KEYS, Databases
 from tests.storage.small_town import settle_town
-
-
-@pytest.fixture(scope="session")
-def databases() -> Iterator[Databases]:
-    yield from shared()
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
