@@ -38,6 +38,7 @@ class TownLives(RuleBasedStateMachine):
         self.url: str = getattr(self.databases, self.kind)()
         self.which = next(self.lives)
         self.life = Life(self.url, self.var / f"life{self.which}")
+        self.busy = False
 
     def teardown(self) -> None:
         try:
@@ -149,6 +150,18 @@ class TownLives(RuleBasedStateMachine):
                 who = self.life.place.members[h.to_agency][0].code
                 self.life.say(who, f"辞退 {number}#{h.no} 定員")
 
+    @precondition(lambda self: not self.busy)
+    @rule(who=st.sampled_from(("suzuki", "tanaka")))
+    def a_busy_morning(self, who: str) -> None:
+        """More news for one phone (石井's) than the noise budget lets through (I28); once a life, for it is long."""
+        self.busy = True
+        opened = [f"{self.life.say(who, '受付 困窮').number}" for _ in range(5)]
+        for number in opened:
+            for words in ("同意 {} あり", "依頼 {} 家計相談 ともしび", "取下げ {}", "依頼 {} 家計相談 ともしび"):
+                self.life.say(who, words.format(number))
+            self.life.turn(timedelta(minutes=7))
+        self.life.numbers = [n for n in self.life.numbers if n not in opened]
+
 
 def lives(kind: str, databases: Databases, tmp_path: Path, examples: int, steps: int) -> None:
     """Let towns live in databases of a kind."""
@@ -167,7 +180,7 @@ def lives(kind: str, databases: Databases, tmp_path: Path, examples: int, steps:
 
 
 def test_every_promise_holds_in_lives_on_sqlite(databases: Databases, tmp_path: Path) -> None:
-    lives("sqlite", databases, tmp_path, 9, 30)
+    lives("sqlite", databases, tmp_path, 7, 30)
 
 
 def test_every_promise_holds_in_lives_on_postgresql(databases: Databases, tmp_path: Path) -> None:
