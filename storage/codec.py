@@ -56,6 +56,8 @@ class Codec(Generic[T]):
             (f.name, _NEVER if f.default is MISSING else f.default, ways[f.name].dump) for f in own
         )  # fmt: skip
         self._loads = {name: way.load for name, way in ways.items()}
+        plain = {f.name: f.default for f in fields(cast(Any, kind)) if f.default is not MISSING}
+        self._defaults = None if hasattr(kind, "__slots__") else plain
 
     def dump(self, value: T) -> Doc:
         doc: Doc = {}
@@ -71,7 +73,12 @@ class Codec(Generic[T]):
         for name, found in doc.items():
             way = loads[name]
             columns[name] = found if way is None or found is None else way(found)
-        return self.kind(**columns)
+        if self._defaults is None:
+            return self.kind(**columns)
+        # A value with a dict is filled at once: setting fifty frozen fields one by one costs more than reading their row.
+        value = object.__new__(self.kind)
+        value.__dict__.update(self._defaults, **columns)
+        return value
 
 
 def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:

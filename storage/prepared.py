@@ -9,7 +9,8 @@ from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import Connection, SelectBase
+from sqlalchemy import Connection, Dialect, SelectBase
+from sqlalchemy.types import TypeEngine
 
 from storage.upsert import Both
 
@@ -75,7 +76,7 @@ class Prepared:
 
     def run(self, connection: Connection, dialect: str, given: Values | Sequence[Values] | None) -> Answer:
         """Execute it once, or once for each of several rows. Raises what SQLAlchemy would raise."""
-        one = given is None or isinstance(given, Mapping)
+        one = given is None or isinstance(given, dict)
         names = frozenset((given or ()) if one else given[0])  # type: ignore[index]
         plan = self._plans.get((dialect, names)) or self._made(connection, dialect, names)
         values: Any = _row(plan.places, given or {}) if one else [_row(plan.places, v) for v in given]  # type: ignore[arg-type,union-attr]
@@ -90,18 +91,25 @@ class Prepared:
         # An IN over constants is written out; values given at each call have to be one for one.
         full = compiled.construct_expanded_state(dict.fromkeys(names))
         convert = {**compiled._bind_processors, **full.processors}
+        ours = {name: way for bind, name in compiled.bind_names.items() if (way := getattr(bind.type, "way_in", None))}
         places = tuple(
-            _Place(name if name in names else None, convert.get(name), full.parameters.get(name))
+            _Place(name if name in names else None, ours.get(name) or convert.get(name), full.parameters.get(name))
             for name in full.positiontup or ()
         )
         columns = compiled._result_columns
-        ways = [c.type.dialect_impl(connection.dialect).result_processor(connection.dialect, None) for c in columns]
+        ways = [_way_out(c.type, connection.dialect) for c in columns]
         row: Any = namedtuple("Row", [c.keyname for c in columns], rename=True) if columns else None
         plan = _Plan(
             full.statement, places, row and row._make, tuple((i, way) for i, way in enumerate(ways) if way is not None)
         )
         self._plans[dialect, names] = plan
         return plan
+
+
+def _way_out(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
+    """Our own types say how they are read; what SQLAlchemy wraps around it costs as much again."""
+    way: Convert | None = getattr(kind, "way_out", None)
+    return way or kind.dialect_impl(dialect).result_processor(dialect, None)
 
 
 def _execute(connection: Connection, plan: _Plan, values: Any, *, many: bool) -> tuple[Sequence[Any], int]:

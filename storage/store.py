@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
 from asyncpg.exceptions import PostgresError
-from sqlalchemy import Connection, CursorResult, Engine, Row, SelectBase, create_engine, event
+from sqlalchemy import Connection, CursorResult, Engine, Row, SelectBase, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -127,21 +128,29 @@ class Tx:
             yield
         except BaseException:
             if not self._promised:
-                self.connection.exec_driver_sql(f"ROLLBACK TO SAVEPOINT {name}")
-                self.connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+                self._savepoint("ROLLBACK TO SAVEPOINT", name)
+                self._savepoint("RELEASE SAVEPOINT", name)
             raise
         else:
             # On PostgreSQL it goes with the transaction, which saves a round trip.
             if not self._promised and self.dialect == "sqlite":
-                self.connection.exec_driver_sql(f"RELEASE SAVEPOINT {name}")
+                self._savepoint("RELEASE SAVEPOINT", name)
         finally:
             self._names.pop()
             self._promised = max(0, self._promised - 1)
 
+    def _savepoint(self, verb: str, name: str) -> None:
+        _savepoint(verb, name).run(self.connection, self.dialect, None)
+
     def _begin_savepoints(self) -> None:
         for name in self._names[-self._promised :]:
-            self.connection.exec_driver_sql(f"SAVEPOINT {name}")
+            self._savepoint("SAVEPOINT", name)
         self._promised = 0
+
+
+@cache
+def _savepoint(verb: str, name: str) -> Prepared:
+    return Prepared(text(f"{verb} {name}"))
 
 
 Work: TypeAlias = Callable[[Tx], T]

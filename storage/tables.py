@@ -54,17 +54,35 @@ to_text: Final[Callable[[object], str]] = json.JSONEncoder(
 ).encode
 
 
+def _moment_in(value: datetime | None) -> int | None:
+    return None if value is None else to_micros(value)
+
+
+def _moment_out(value: int | None) -> datetime | None:
+    return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
 class Moment(TypeDecorator[datetime]):
     """An aware datetime, kept as BIGINT microseconds UTC (SQLite hands back naive datetimes)."""
 
     impl = BigInteger
     cache_ok = True
+    way_in = staticmethod(_moment_in)
+    way_out = staticmethod(_moment_out)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else to_micros(value)
+        return _moment_in(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=value)
+        return _moment_out(value)
+
+
+def _json_in(value: Plain) -> str | None:
+    return None if value is None else to_text(value)
+
+
+def _json_out(value: str | None) -> Plain:
+    return None if value is None else json.loads(value)
 
 
 class Json(TypeDecorator[Plain]):
@@ -72,12 +90,14 @@ class Json(TypeDecorator[Plain]):
 
     impl = Text
     cache_ok = True
+    way_in = staticmethod(_json_in)
+    way_out = staticmethod(_json_out)
 
     def process_bind_param(self, value: Plain, dialect: Dialect) -> str | None:
-        return None if value is None else to_text(value)
+        return _json_in(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Plain:
-        return None if value is None else json.loads(value)
+        return _json_out(value)
 
 
 #: SQLite numbers rows by itself only in a plain INTEGER PRIMARY KEY.

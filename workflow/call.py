@@ -3,7 +3,6 @@
 Also the coordinators' weekly list of closings, which belongs to no one case.
 """
 
-from dataclasses import replace
 from datetime import time, timedelta
 
 from workflow.calendar import instant
@@ -34,7 +33,7 @@ def raise_call(kind: str, act: Act, subject: str) -> tuple[Wait, tuple[str, ...]
     if kind == "danger":
         people = (*people, *roster(town, act.at)[:1])
     people = town.present(people, act.at)
-    return replace(wait, told=people), tuple(p for p in people if p != subject)
+    return wait.become(told=people), tuple(p for p in people if p != subject)
 
 
 def weekly_list(act: Act) -> Wait:
@@ -55,7 +54,7 @@ def ring_call(wait: Wait, act: Act) -> tuple[Wait, tuple[str, ...]]:
     town = act.town
     if wait.kind == CLOSINGS:
         people = town.present(codes(town.coordinators), act.at)
-        return replace(wait, told=people, closed_at=act.at, why="told", next_at=None), people
+        return wait.become(told=people, closed_at=act.at, why="told", next_at=None), people
     if wait.kind == "danger":
         rows = roster(town, act.at)
         people = rows[(wait.rung + 1) % len(rows) :][:1]
@@ -64,7 +63,7 @@ def ring_call(wait: Wait, act: Act) -> tuple[Wait, tuple[str, ...]]:
     people = town.present(people, act.at)
     told = tuple(dict.fromkeys((*wait.told, *people)))
     due = wait.policy.due(act.at, town.body.hours, wait.urgency)
-    return replace(wait, rung=wait.rung + 1, next_at=due, told=told), people
+    return wait.become(rung=wait.rung + 1, next_at=due, told=told), people
 
 
 def numbers(act: Act, on_duty: bool = False) -> tuple[tuple[str, str], ...]:

@@ -1,6 +1,5 @@
 """Scheduled check-ins: answers measure contact, not taps. 気になる proposes a move, a human confirms."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Literal
 
@@ -50,8 +49,7 @@ def _counted(out: Outcome, handoff: Handoff, contact: Contact) -> Handoff:
         harsh = at.astimezone(town.tz).month in town.harsh
         again = "checkin_missed_harsh" if harsh else "checkin_missed"
     return out.put(
-        replace(
-            handoff, calm=handoff.calm + 1 if contact == "calm" else 0,
+        handoff.become(calm=handoff.calm + 1 if contact == "calm" else 0,
             missed=handoff.missed + 1 if contact == "missed" else 0, ask_again=again,
         )
     )  # fmt: skip
@@ -59,7 +57,7 @@ def _counted(out: Outcome, handoff: Handoff, contact: Contact) -> Handoff:
 
 def _result(out: Outcome, before: Handoff, moved: Handoff) -> None:
     if before.result_at is None:
-        moved = out.put(replace(moved, result_at=out.act.at))
+        moved = out.put(moved.become(result_at=out.act.at))
         out.note("handoff.result", handoff=moved.no, duty=moved.duty)
         out.tell("result", moved.sender, handoff=moved, soft=True)
 
@@ -75,7 +73,7 @@ def _follow(out: Outcome, handoff: Handoff, contact: Contact) -> None:
     if contact in ("calm", "worry", "seen") and _asked(case, "safety", handoff):
         out.become(requests=tuple(r for r in out.case.requests if not (r.kind == "safety" and r.handoff == handoff.id)))
     if contact == "calm" and handoff.calm >= CALM_BEFORE_LENGTHENING and not handoff.lengthen:
-        out.put(replace(out.case.handoff(handoff.id) or handoff, lengthen=True))
+        out.put((out.case.handoff(handoff.id) or handoff).become(lengthen=True))
         out.note("checkin.lengthening_proposed", handoff=handoff.no, duty=handoff.duty)
         out.tell("lengthen_proposed", *lead(case, act.town), handoff=handoff, soft=True)
 
@@ -113,7 +111,7 @@ def agree_cadence(case: Case, handoff: Handoff, span: str, act: Act) -> Outcome:
         raise no.DayOutOfRange(latest=act.at + LONGEST_INTERVAL)
     not_after_death(case)
     out = Outcome(case, act)
-    out.put(replace(handoff, lengthen=False, calm=0, cadence=span))
+    out.put(handoff.become(lengthen=False, calm=0, cadence=span))
     out.note("checkin.lengthened", handoff.cadence or None, span, handoff=handoff.no, duty=handoff.duty)
     out.renew("checkin", handoff.id)
     out.tell("lengthened", *((handoff.holder,) if handoff.holder else ()), handoff=handoff, span=span, soft=True)
@@ -129,7 +127,7 @@ def correct(case: Case, handoff: Handoff, act: Act) -> Outcome:
     not_after_death(case)
     out = Outcome(case, act)
     out.put(
-        replace(handoff, calm=max(handoff.calm - 1, 0), missed=max(handoff.missed - 1, 0), ask_again="", lengthen=False)
+        handoff.become(calm=max(handoff.calm - 1, 0), missed=max(handoff.missed - 1, 0), ask_again="", lengthen=False)
     )
     lately = act.at - timedelta(minutes=15)
     put_away = tuple(r for r in case.requests if r.handoff == handoff.id and r.by == act.who and r.at >= lately)

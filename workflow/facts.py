@@ -1,6 +1,5 @@
 """Decisions about the facts beside the stage: consent and basis, screening, issues and wishes, urgency, intervals, requests."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from workflow import refusals as no
@@ -101,7 +100,7 @@ def note_issue(case: Case, concern: str, wish: str, act: Act, *, urgent: bool = 
     else:
         if issue.status in ("gap", "not_wanted", "settled"):
             issue = out.move_issue(issue, "raise")
-        out.set_issue(replace(issue, wish=wish, urgent=urgent or issue.urgent))
+        out.set_issue(issue.become(wish=wish, urgent=urgent or issue.urgent))
         out.note("issue.wish", issue=issue.no, concern=concern, wish=wish)
     return out.done()
 
@@ -132,7 +131,7 @@ def _unstick_needs(out: Outcome) -> None:
     for need in out.case.needs:
         named = {n for h in out.case.of_duty(need.duty) for n in h.issues}
         if need.stuck and named and not named & open_issues:
-            out.set_need(replace(need, stuck=False, why=""))
+            out.set_need(need.become(stuck=False, why=""))
 
 
 # -- plans
@@ -195,7 +194,7 @@ def set_interval(case: Case, span: str, act: Act, *, lengthen: bool = False) -> 
         raise no.LengthenByProposalOnly()
     out = Outcome(case, act).become(interval=span)
     for handoff in proposed if lengthen else ():
-        out.put(replace(handoff, lengthen=False, calm=0, cadence=span))
+        out.put(handoff.become(lengthen=False, calm=0, cadence=span))
     return out.note("case.interval", case.interval or None, span, agreed=lengthen).done()
 
 
@@ -306,7 +305,7 @@ def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None)
         raise no.ExtendedTwice()
     if not act.at < until <= act.at + timedelta(days=93):
         raise no.DayOutOfRange(latest=act.at + timedelta(days=93))
-    out = _move_due(case, replace(wait, extended=wait.extended + 1, was=wait.due_at), until, act)
+    out = _move_due(case, wait.become(extended=wait.extended + 1, was=wait.due_at), until, act)
     return out.note("wait.extended", wait.due_at.isoformat(), until.isoformat(), wait=wait.kind).done()
 
 
@@ -315,7 +314,7 @@ def extend_back(case: Case, act: Act) -> Outcome:
     wait = max((w for w in extendable(case, act) if w.was), key=lambda w: w.opened_at, default=None)
     if wait is None or wait.was is None:
         raise no.NothingToUndo()
-    out = _move_due(case, replace(wait, extended=wait.extended - 1, was=None), wait.was, act)
+    out = _move_due(case, wait.become(extended=wait.extended - 1, was=None), wait.was, act)
     return out.note("wait.extended_back", wait.due_at.isoformat(), wait.was.isoformat(), wait=wait.kind).done()
 
 

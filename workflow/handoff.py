@@ -1,7 +1,6 @@
 """Decisions about a handoff (つなぎ): offering, answering, holding, ending. Offering moves nothing; only acceptance does."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from workflow import refusals as no
@@ -141,8 +140,8 @@ def _offer_one(
     )  # fmt: skip
     out.put(handoff)
     out.set_need(
-        replace(
-            need, asked=(*need.asked, Asked(agency.code, act.at)), stuck=False, why="", bounced=need.bounced or former
+        need.become(
+            asked=(*need.asked, Asked(agency.code, act.at)), stuck=False, why="", bounced=need.bounced or former
         )
     )
     out.note(
@@ -347,7 +346,7 @@ def accept_if(case: Case, handoff: Handoff, condition: str, act: Act) -> Outcome
     moved = out.move(
         handoff, "accept_if", condition=condition, holder=None, data={"condition": condition, "by": act.who}
     )
-    moved = out.put(replace(moved, to_staff=moved.to_staff or act.who))
+    moved = out.put(moved.become(to_staff=moved.to_staff or act.who))
     out.tell("conditional", moved.sender, handoff=moved, condition=condition)
     return out.done()
 
@@ -420,7 +419,7 @@ def _ask_withdrawal(case: Case, handoff: Handoff, act: Act) -> Outcome:
     if handoff.withdraw_asked:
         raise no.AlreadyDone(event="withdraw", state=handoff.state)
     out = Outcome(case, act)
-    moved = out.put(replace(handoff, withdraw_asked=True))
+    moved = out.put(handoff.become(withdraw_asked=True))
     out.note("handoff.withdrawal_asked", handoff=moved.no, duty=moved.duty)
     out.tell("withdrawal_asked", *codes(act.town.coordinators), handoff=moved)
     return out.done()
@@ -431,7 +430,7 @@ def keep(case: Case, handoff: Handoff, act: Act) -> Outcome:
     if act.by is None or not act.by.has(Role.COORDINATOR):
         raise no.CoordinatorsOnly()
     out = Outcome(case, act)
-    moved = out.put(replace(handoff, withdraw_asked=False))
+    moved = out.put(handoff.become(withdraw_asked=False))
     out.note("handoff.withdrawal_refused", handoff=moved.no, duty=moved.duty)
     out.tell("withdrawal_refused", moved.sender, handoff=moved)
     return out.done()
@@ -482,7 +481,7 @@ def late_accept(case: Case, handoff: Handoff, act: Act) -> Outcome:
     if handoff.late_accept:
         raise no.AlreadyDone(event="accept", state=handoff.state)
     out = Outcome(case, act)
-    moved = out.put(replace(handoff, late_accept=act.who))
+    moved = out.put(handoff.become(late_accept=act.who))
     out.note("handoff.late_acceptance", handoff=moved.no, duty=moved.duty, by=act.who)
     out.tell("late_accept", *codes(act.town.coordinators), moved.sender, handoff=moved, person=act.who)
     return out.done()
@@ -545,7 +544,7 @@ def attempt(case: Case, handoff: Handoff, act: Act) -> Outcome:
     _must_hold(case, handoff, act)
     not_after_death(case)
     out = Outcome(case, act)
-    moved = out.put(replace(handoff, attempts=handoff.attempts + 1))
+    moved = out.put(handoff.become(attempts=handoff.attempts + 1))
     out.note("handoff.attempt", handoff=moved.no, duty=moved.duty, attempts=moved.attempts)
     out.renew("first_contact", moved.id)
     if moved.attempts >= 3:
@@ -630,7 +629,7 @@ def assign(case: Case, handoff: Handoff, person: str, act: Act) -> Outcome:
     not_after_death(case)
     out = Outcome(case, act)
     before = handoff.holder
-    moved = out.put(replace(handoff, holder=person, held_by_head=False))
+    moved = out.put(handoff.become(holder=person, held_by_head=False))
     out.note("handoff.assigned", handoff=moved.no, duty=moved.duty, source=before, holder=person)
     if moved.duty == LEAD and case.lead == before:
         out.become(lead=person)
@@ -650,7 +649,7 @@ def hold_for(case: Case, handoff: Handoff, act: Act) -> Outcome:
     not_after_death(case)
     out = Outcome(case, act)
     before = handoff.holder
-    moved = out.put(replace(handoff, holder=act.who, held_by_head=True))
+    moved = out.put(handoff.become(holder=act.who, held_by_head=True))
     out.note("handoff.held_by_head", handoff=moved.no, duty=moved.duty, source=before, holder=act.who)
     if moved.duty == LEAD and case.lead == before:
         out.become(lead=act.who)
@@ -668,7 +667,7 @@ def take_over(case: Case, handoff: Handoff, act: Act) -> Outcome:
     not_after_death(case)
     out = Outcome(case, act)
     before = handoff.holder
-    moved = out.put(replace(handoff, holder=act.who, held_by_head=False))
+    moved = out.put(handoff.become(holder=act.who, held_by_head=False))
     out.note("handoff.taken_over", handoff=moved.no, duty=moved.duty, source=before, holder=act.who)
     if moved.duty == LEAD and case.lead == before:
         out.become(lead=act.who)
@@ -687,7 +686,7 @@ def object_to_proxy(case: Case, handoff: Handoff, act: Act) -> Outcome:
     if act.at > hours.add_days(proxy.at, 2):
         raise no.DayOutOfRange(latest=hours.add_days(proxy.at, 2))
     out = Outcome(case, act)
-    moved = out.put(replace(handoff, withdraw_asked=handoff.held))
+    moved = out.put(handoff.become(withdraw_asked=handoff.held))
     out.note("handoff.proxy_objected", handoff=moved.no, duty=moved.duty, by=act.who)
     if moved.ended:
         out.stick(moved, "proxy", coordinator=True)
@@ -730,10 +729,10 @@ def take_back_decline(case: Case, handoff: Handoff, act: Act) -> Outcome:
     out = Outcome(case, act)
     need = case.need(handoff.duty)
     asked = tuple(
-        replace(a, code="missing_information") if a.agency == handoff.to_agency and a.answer == "declined" else a
+        a.become(code="missing_information") if a.agency == handoff.to_agency and a.answer == "declined" else a
         for a in need.asked
     )
-    out.set_need(replace(need, asked=asked))
+    out.set_need(need.become(asked=asked))
     out.note("handoff.decline_taken_back", handoff=handoff.no, duty=handoff.duty, by=act.who)
     out.tell(
         "decline_taken_back",

@@ -1,7 +1,7 @@
 """What a decision answers: the case as it becomes, what is written of it, what is told to whom."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self, TypeAlias
 
@@ -145,7 +145,7 @@ class Outcome:
 
     def move_issue(self, issue: Issue, event: str, **changes: Any) -> Issue:
         dest = step("issue", issue.status, event)
-        moved = replace(issue, status=dest, **changes)
+        moved = issue.become(status=dest, **changes)
         self.set_issue(moved)
         self.note(f"issue.{event}", issue.status, dest, issue=issue.no, concern=issue.concern)
         return moved
@@ -154,10 +154,10 @@ class Outcome:
         """Take a handoff along an edge, with all that follows from it for lead, issues, need and sender."""
         dest = step("handoff", handoff.state, event, left=handoff.left)
         back = dest in ("info_requested", "conditional", "on_hold")
-        moved = replace(
-            handoff, state=dest, left=handoff.state if back else None, ended_at=self.act.at if dest in ENDED else None
+        moved = handoff.become(
+            state=dest, left=handoff.state if back else None, ended_at=self.act.at if dest in ENDED else None
         )
-        moved = self.put(replace(moved, **changes))
+        moved = self.put(moved.become(**changes))
         self.note(f"handoff.{event}", handoff.state, dest, handoff=moved.no, duty=moved.duty, **(data or {}))
         if dest in HELD and handoff.state not in HELD:
             self._begun(moved)
@@ -208,12 +208,12 @@ class Outcome:
         asked = list(need.asked)
         for i in range(len(asked) - 1, -1, -1):
             if asked[i].agency == handoff.to_agency and asked[i].answer not in ("declined", "expired"):
-                asked[i] = replace(asked[i], answer=answer, code=code, answered_at=self.act.at)
+                asked[i] = asked[i].become(answer=answer, code=code, answered_at=self.act.at)
                 break
         no = answer in ("declined", "expired")
-        need = replace(need, asked=tuple(asked), hops=need.hops + no)
+        need = need.become(asked=tuple(asked), hops=need.hops + no)
         if answer == "accepted":
-            need = replace(need, stuck=False, to_coordinator=False, why="", bounced=False)
+            need = need.become(stuck=False, to_coordinator=False, why="", bounced=False)
         self.set_need(need)
         return need
 
@@ -223,7 +223,7 @@ class Outcome:
         live = any(h.asked or h.held for h in self.case.of_duty(handoff.duty))
         if not live:
             second = need.hops >= 2 or need.bounced
-            self.set_need(replace(need, stuck=True, to_coordinator=coordinator or second, why=why))
+            self.set_need(need.become(stuck=True, to_coordinator=coordinator or second, why=why))
         return self.case.need(handoff.duty)
 
     # -- the promise

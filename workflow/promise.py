@@ -164,8 +164,8 @@ def open_wait(outcome: "Outcome", want: Want) -> Wait:
         handoff=want.handoff, urgency=case.urgency, subject=want.subject,
     )  # fmt: skip
     if want.paused:
-        return replace(wait, paused_left=hours.open_minutes(act.at, due))
-    return replace(wait, next_at=_next(wait, hours))
+        return wait.become(paused_left=hours.open_minutes(act.at, due))
+    return wait.become(next_at=_next(wait, hours))
 
 
 def _shorter(one: str, other: str) -> str:
@@ -181,13 +181,13 @@ def _next(wait: Wait, hours: Hours) -> datetime | None:
 def advance(wait: Wait, hours: Hours, at: datetime) -> Wait:
     """Go on to the next rung, past those whose time is over; after the last one the same humans hear again."""
     while True:
-        wait = replace(wait, rung=wait.rung + 1)
+        wait = wait.become(rung=wait.rung + 1)
         following = _next(wait, hours)
         if following is None:
             again = AGAIN.span(wait.urgency).after(at, hours, emergency=wait.urgency is Urgency.EMERGENCY)
-            return replace(wait, next_at=again)
+            return wait.become(next_at=again)
         if following > at:
-            return replace(wait, next_at=following)
+            return wait.become(next_at=following)
 
 
 def settle(outcome: "Outcome") -> None:
@@ -202,7 +202,7 @@ def settle(outcome: "Outcome") -> None:
         want = wants.get((wait.kind, wait.handoff, wait.subject))
         again = want is not None and (wait.kind, wait.handoff) in outcome.again
         if want is None or again:
-            outcome.closed.append(replace(wait, closed_at=act.at, why=_last(outcome), next_at=None))
+            outcome.closed.append(wait.become(closed_at=act.at, why=_last(outcome), next_at=None))
         else:
             del wants[want.key]
             kept.append(_as_wanted(wait, want, outcome))
@@ -210,7 +210,7 @@ def settle(outcome: "Outcome") -> None:
     alive = {w.id for w in kept}
     for wait in [w for w in kept if w.kind == "queue" and w.about not in alive]:
         kept.remove(wait)
-        outcome.closed.append(replace(wait, closed_at=act.at, why=_last(outcome), next_at=None))
+        outcome.closed.append(wait.become(closed_at=act.at, why=_last(outcome), next_at=None))
     outcome.become(waits=tuple(kept))
 
 
@@ -224,10 +224,10 @@ def _as_wanted(wait: Wait, want: Want, outcome: "Outcome") -> Wait:
     handoff = case.handoff(wait.handoff) if wait.handoff else None
     hours = hours_for(want.owner, handoff, case, act.town, act.at)
     if want.owner != wait.owner:
-        wait = replace(wait, owner=want.owner)
+        wait = wait.become(owner=want.owner)
     named = outcome.named_due(wait.kind, wait.handoff, wait.subject)
     if want.paused and wait.paused_left is None:
-        return replace(wait, paused_left=hours.open_minutes(act.at, wait.due_at), next_at=None)
+        return wait.become(paused_left=hours.open_minutes(act.at, wait.due_at), next_at=None)
     if not want.paused and wait.paused_left is not None:
         return resumed(wait, hours, act.at)
     if named and named != wait.due_at:
@@ -242,10 +242,10 @@ def _restart(wait: Wait, due: datetime, hours: Hours, outcome: "Outcome") -> Wai
     """Begin a wait's ladder again. Once a rung has rung, that is a new wait: a rung of one wait rings once."""
     act = outcome.act
     if wait.rung:
-        outcome.closed.append(replace(wait, closed_at=act.at, why=_last(outcome), next_at=None))
-        wait = replace(wait, id=act.fresh(), rung=0, told=())
-    wait = replace(wait, opened_at=act.at, due_at=due)
-    return replace(wait, next_at=_next(wait, hours))
+        outcome.closed.append(wait.become(closed_at=act.at, why=_last(outcome), next_at=None))
+        wait = wait.become(id=act.fresh(), rung=0, told=())
+    wait = wait.become(opened_at=act.at, due_at=due)
+    return wait.become(next_at=_next(wait, hours))
 
 
 def resumed(wait: Wait, hours: Hours, at: datetime) -> Wait:
@@ -255,14 +255,14 @@ def resumed(wait: Wait, hours: Hours, at: datetime) -> Wait:
     due = max(
         hours.add_minutes(at, wait.paused_left or 0), Span.parse(least).after(at, hours, emergency=emergency)
     )  # fmt: skip
-    wait = replace(wait, due_at=due, paused_left=None)
+    wait = wait.become(due_at=due, paused_left=None)
     steps = wait.policy.steps(wait.urgency)
     while wait.rung < len(steps):
         following = _next(wait, hours)
         if following is None or following > at:
-            return replace(wait, next_at=following)
-        wait = replace(wait, rung=wait.rung + 1)
-    return replace(wait, next_at=due)
+            return wait.become(next_at=following)
+        wait = wait.become(rung=wait.rung + 1)
+    return wait.become(next_at=due)
 
 
 def rearm(outcome: "Outcome", before: Urgency) -> None:
@@ -275,16 +275,16 @@ def rearm(outcome: "Outcome", before: Urgency) -> None:
         handoff = case.handoff(wait.handoff) if wait.handoff else None
         hours = hours_for(wait.owner, handoff, case, act.town, act.at)
         sooner = wait.policy.due(act.at, hours, case.urgency)
-        fresh = replace(wait, urgency=case.urgency)
+        fresh = wait.become(urgency=case.urgency)
         if wait.paused_left is not None:
-            fresh = replace(fresh, paused_left=min(wait.paused_left, hours.open_minutes(act.at, sooner)))
+            fresh = fresh.become(paused_left=min(wait.paused_left, hours.open_minutes(act.at, sooner)))
         elif sooner < wait.due_at:
             fresh = _restart(fresh, sooner, hours, outcome)
         elif wait.policy.steps(wait.urgency) != wait.policy.steps(case.urgency):
             # Late already, and another ladder from now on: it begins at once.
             fresh = _restart(fresh, max(wait.due_at, act.at), hours, outcome)
         elif wait.next_at is not None and (following := _next(fresh, hours)) is not None:
-            fresh = replace(fresh, next_at=min(wait.next_at, max(following, act.at)))
+            fresh = fresh.become(next_at=min(wait.next_at, max(following, act.at)))
         waits.append(fresh)
     outcome.become(waits=tuple(waits))
 

@@ -86,7 +86,7 @@ def _ring_one(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung) -> 
     _say(out, wait, handoff, rung, readers)
     _do(out, wait, handoff, rung)
     named = [r for r in readers if isinstance(r, str)]
-    return replace(wait, told=tuple(dict.fromkeys((*wait.told, *named))))
+    return wait.become(told=tuple(dict.fromkeys((*wait.told, *named))))
 
 
 def _readers(
@@ -142,4 +142,4 @@ def _queue(out: Outcome, wait: Wait) -> None:
     if any(w.kind == "queue" and w.about == wait.id for w in out.case.waits):
         return
     item = open_wait(out, Want("queue", "coordinator", wait.handoff, subject=wait.kind))
-    out.become(waits=(*out.case.waits, replace(item, about=wait.id)))
+    out.become(waits=(*out.case.waits, item.become(about=wait.id)))

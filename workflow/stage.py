@@ -1,7 +1,6 @@
 """Decisions that take a case along its path: opening, moving, suspending, closing, 逝去. No timer and no bot ever closes a case."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from workflow import refusals as no
@@ -274,7 +273,7 @@ def _close(case: Case, proposal: Proposal, act: Act) -> Outcome:
 
 def _still(out: Outcome) -> None:
     """A closed case asks nothing of anyone."""
-    out.become(proposal=None, needs=tuple(replace(n, stuck=False) for n in out.case.needs))
+    out.become(proposal=None, needs=tuple(n.become(stuck=False) for n in out.case.needs))
 
 
 def object_(case: Case, act: Act) -> Outcome:
@@ -320,7 +319,7 @@ def prolong_notice(case: Case, until: datetime, act: Act) -> Outcome:
     proposal = case.proposal
     if proposal is None or proposal.notice_until is None or proposal.asked:
         raise no.NothingToAnswer()
-    out = Outcome(case, act).become(proposal=replace(proposal, notice_until=until))
+    out = Outcome(case, act).become(proposal=proposal.become(notice_until=until))
     out.note("case.notice_prolonged", proposal.notice_until.isoformat(), until.isoformat())
     out.renew("closing_notice", None, until)
     return out.tell("notice_prolonged", proposal.by, soft=True, until=until.isoformat()).done()
@@ -331,7 +330,7 @@ def notice_over(out: Outcome) -> None:
     proposal = out.case.proposal
     if proposal is None or proposal.asked:
         return
-    out.become(proposal=replace(proposal, asked=True))
+    out.become(proposal=proposal.become(asked=True))
     out.note("case.notice_over")
     first = approvers(out.case, out.act.town)[:1]
     out.tell("approve_please", *first, proposal="close", by=proposal.by, reason=proposal.reason)
@@ -347,7 +346,7 @@ def record_death(case: Case, act: Act) -> Outcome:
     if not approvers(case, act.town, proposal):
         raise no.ProposedByLeadPlease(lead=case.lead)
     out.become(deceased=True, proposal=proposal, requests=())
-    out.become(needs=tuple(replace(n, stuck=False) for n in out.case.needs))
+    out.become(needs=tuple(n.become(stuck=False) for n in out.case.needs))
     out.note("case.death_recorded")
     out.tell("death", *team(case, act.town))
     out.tell("approve_please", approvers(out.case, act.town)[0], proposal="close", by=act.who, reason="deceased")
