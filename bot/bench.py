@@ -3,6 +3,7 @@ engine issued: one transaction and one COMMIT a command, even where the engine g
 """
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
@@ -45,6 +46,7 @@ from workflow.people import Town
 CLIENTS: Final = 8
 ROUNDS: Final = 5
 AT: Final = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)
+EVENTS: Final = itertools.count()  #: a platform brings the ids of its events; making them is none of our work
 Statement = tuple[str, Any, bool]  #: text, parameters, executemany
 
 
@@ -242,7 +244,7 @@ async def _people_at_work(app: App, count: int) -> list[tuple[str, str]]:
 
 
 async def _say(app: App, who: str, words: str) -> Any:
-    event_ = Inbound(uuid.uuid4().hex, Sender("console", who), Address("console", who), Said(words))
+    event_ = Inbound(f"bench-{next(EVENTS)}", Sender("console", who), Address("console", who), Said(words))
     return await app.receiver.receive(event_)
 
 
@@ -488,6 +490,7 @@ def _start(place: Path, _servers: dict[str, str], quick: bool) -> Iterator[Figur
     for _ in range(2 if quick else 4):
         port = _free_port()
         env = {**os.environ, "TSUNAGI_DATABASE_URL": url, "TSUNAGI_PORT": str(port)}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)  # a first start leaves its bytecode for the second, as everywhere else
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-m", "bot", "serve"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -196,11 +196,15 @@ class Receiver:
 def _readable(event: Inbound) -> Inbound:
     """Half of a surrogate pair is no letter: neither sealed nor stored nor said again."""
     match event.what:
-        case Said(text):
-            return replace(event, what=Said(text.encode("utf-8", "ignore").decode()))
-        case Chose(token, says):
-            return replace(event, what=Chose(token, says.encode("utf-8", "ignore").decode()))
+        case Said(text) if (whole := _whole(text)) != text:
+            return replace(event, what=Said(whole))
+        case Chose(token, says) if (whole := _whole(says)) != says:
+            return replace(event, what=Chose(token, whole))
     return event
+
+
+def _whole(text: str) -> str:
+    return text.encode("utf-8", "ignore").decode()
 
 
 @dataclass(slots=True)

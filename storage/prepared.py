@@ -7,6 +7,7 @@ the order of the parameters, the conversion of each value on its way in and out.
 
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection, Dialect, SelectBase
@@ -61,7 +62,7 @@ class _Place(NamedTuple):
 
 class _Plan(NamedTuple):
     text: str
-    places: tuple[_Place, ...]
+    row: Callable[[Values], tuple[Any, ...]]  #: the parameters in the text's order
     make: Callable[[Iterable[Any]], Any] | None  #: a row's named tuple; None: no rows come back
     conversions: tuple[tuple[int, Convert], ...]  #: of a row, by place
 
@@ -79,7 +80,7 @@ class Prepared:
         one = given is None or isinstance(given, dict)
         names = frozenset((given or ()) if one else given[0])  # type: ignore[index]
         plan = self._plans.get((dialect, names)) or self._made(connection, dialect, names)
-        values: Any = _row(plan.places, given or {}) if one else [_row(plan.places, v) for v in given]  # type: ignore[arg-type,union-attr]
+        values: Any = plan.row(given or {}) if one else [plan.row(v) for v in given]  # type: ignore[arg-type,union-attr]
         rows, touched = _execute(connection, plan, values, many=not one)
         if plan.make is None:
             return Answer([], touched)
@@ -100,7 +101,10 @@ class Prepared:
         ways = [_way_out(c.type, connection.dialect) for c in columns]
         row: Any = namedtuple("Row", [c.keyname for c in columns], rename=True) if columns else None
         plan = _Plan(
-            full.statement, places, row and row._make, tuple((i, way) for i, way in enumerate(ways) if way is not None)
+            full.statement,
+            _row(places),
+            row and row._make,
+            tuple((i, way) for i, way in enumerate(ways) if way is not None),
         )
         self._plans[dialect, names] = plan
         return plan
@@ -131,12 +135,21 @@ def _execute(connection: Connection, plan: _Plan, values: Any, *, many: bool) ->
     return rows, touched
 
 
-def _row(places: Sequence[_Place], values: Values) -> tuple[Any, ...]:
-    found = []
-    for name, convert, always in places:
-        value = always if name is None else values[name]
-        found.append(value if convert is None else convert(value))
-    return tuple(found)
+def _row(places: Sequence[_Place]) -> Callable[[Values], tuple[Any, ...]]:
+    """Make what puts the given values into the text's order; those without a name are always the same."""
+    names = [place.name if place.name is not None else f"always {i}" for i, place in enumerate(places)]
+    always = {name: place.always for name, place in zip(names, places, strict=True) if place.name is None}
+    ways = [(i, place.convert) for i, place in enumerate(places) if place.convert is not None]
+    # itemgetter makes a tuple only from two names on.
+    get = itemgetter(*names) if len(names) > 1 else lambda values: tuple(values[name] for name in names)
+
+    def row(values: Values) -> tuple[Any, ...]:
+        found = list(get({**values, **always} if always else values))
+        for place, way in ways:
+            found[place] = way(found[place])
+        return tuple(found)
+
+    return row
 
 
 def _converted(make: Callable[[Iterable[Any]], Any], ways: tuple[tuple[int, Convert], ...], row: Sequence[Any]) -> Any:

@@ -1,6 +1,6 @@
 """The transaction: one plain function `work(tx)` on either database, run to its commit or not at all.
 
-SQLite: one writer thread under BEGIN IMMEDIATE, up to 32 waiting works to a COMMIT, a SAVEPOINT each. PostgreSQL: one
+SQLite: one writer thread under BEGIN IMMEDIATE, up to 32 waiting works to a COMMIT. PostgreSQL: one
 transaction each over asyncpg. `work` may be run twice, so it has no effect but through `tx`.
 """
 
@@ -275,6 +275,10 @@ class _Job(Generic[T]):
             self.future.set_result(cast(T, self.result))
 
 
+class _OneRaised(Exception):
+    """A work of a group raised: the group is undone, and each goes on its own."""
+
+
 class _Sqlite:
     """One thread writes; a few others read."""
 
@@ -349,9 +353,21 @@ class _Sqlite:
         return [job for job in jobs if not job.future.cancelled()], len(jobs) == len(found)
 
     def _write(self, connection: Connection, jobs: Sequence[_Job[Any]]) -> None:
-        """Run a group in one transaction; a work that raises loses its savepoint alone."""
+        """Run a group in one transaction. When a work raises, all begin anew, each in a savepoint: it loses its own alone."""
+        with suppress(_OneRaised):
+            with connection.begin():
+                for job in jobs:
+                    try:
+                        job.result = job.work(Tx(connection, "sqlite", self._keys, job.flags))
+                    except BaseException as error:
+                        raise _OneRaised from error
+            return
+        self._write_apart(connection, jobs)
+
+    def _write_apart(self, connection: Connection, jobs: Sequence[_Job[Any]]) -> None:
         with connection.begin():
             for job in jobs:
+                job.flags.clear()
                 tx = Tx(connection, "sqlite", self._keys, job.flags)
                 try:
                     with tx.savepoint():
