@@ -1,4 +1,4 @@
-"""Chat platforms. The registry: one line a platform; a module is imported only when it is configured."""
+"""Chat platforms. The registry: one line a platform."""
 
 REGISTRY: dict[str, str] = {
     "web": "adapters.webchat:WebChat",

@@ -3,11 +3,13 @@
 import argparse
 import asyncio
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from bot.settings import NoSecretKey, Settings
+from bot.settings import NoSecretKey, Settings, ShortSecretKey
 
 
 class Sentence(Exception):
@@ -18,24 +20,39 @@ class Sentence(Exception):
         self.code = code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, where argparse repeats the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} ({self.prog} --help)\n")
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
     args = _parser().parse_args(argv)
     if not hasattr(args, "run"):
         _parser().print_help()
         sys.exit(2)
+    # What a town keeps is its owner's alone: the database, its journal files, the folder they lie in.
+    before = os.umask(0o077)
     try:
-        sys.exit(args.run(args, Settings()) or 0)
+        code = args.run(args, Settings()) or 0
+        sys.stdout.flush()
+        sys.exit(code)
     except KeyboardInterrupt:
         sys.exit(130)
     except BrokenPipeError:
+        # Whoever read (`| head`) has seen enough; Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Sentence as told:
         _fail(str(told), told.code)
     except Exception as error:
         if (worded := _worded(error)) is None:
             raise
-        _fail(worded, 1)
+        _fail(str(worded), worded.code)
+    finally:
+        os.umask(before)
 
 
 def _fail(text: str, code: int) -> None:
@@ -43,13 +60,15 @@ def _fail(text: str, code: int) -> None:
     sys.exit(code)
 
 
-def _worded(error: Exception) -> str | None:
+def _worded(error: Exception) -> Sentence | None:
     """The sentence of an error that a user can do something about; None: a defect, which shows its traceback."""
     from pydantic import ValidationError
 
     from bot.console import NotSignedIn
-    from bot.operate import NobodyNamed, NoSuchNumber
-    from bot.town import TownMistake
+    from bot.demo.grow import GrowsInAFile, NotADemonstration
+    from bot.operate import NobodyNamed, NoDatabase, NoSuchMoment, NoSuchNumber, NothingToRetry
+    from bot.serve import NoAddress
+    from bot.town import NotUtf8, TownMistake
     from bot.towns import NoTown
     from bot.turn import NoSuchSpan, NotADemo
     from storage import seal, store
@@ -57,23 +76,24 @@ def _worded(error: Exception) -> str | None:
 
     known = (
         store.BadAddress, store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake,
-        NoTown, NotADemo, NoSuchSpan, NoSecretKey, StillLeads, seal.BadKeyFile, NotSignedIn, NobodyNamed, NoSuchNumber,
+        NotUtf8, NoTown, NotADemo, NotADemonstration, GrowsInAFile, NoAddress, NoDatabase, NoSecretKey, ShortSecretKey, StillLeads,
+        seal.BadKeyFile, NotSignedIn, NoSuchNumber, NothingToRetry,
     )  # fmt: skip
+    if isinstance(error, (NobodyNamed, NoSuchMoment, NoSuchSpan)):
+        return Sentence(str(error), 2)
     if isinstance(error, known):
-        return str(error)
+        return Sentence(str(error))
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         name = "_".join(str(part) for part in first["loc"]).upper()
-        return f"TSUNAGI_{name}: {first['msg']}"
+        return Sentence(f"TSUNAGI_{name}: {first['msg'].removeprefix('Value error, ')}", 2)
     if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+        return Sentence(f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
     return None
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tsunagi", description="つなぎ: referral and handoff for 重層的支援体制整備事業"
-    )
+    parser = _Parser(prog="tsunagi", description="つなぎ: referral and handoff for 重層的支援体制整備事業")
     commands = parser.add_subparsers(metavar="COMMAND")
 
     def add(
@@ -107,8 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     ):
         made = add(name, run, help_)
         made.add_argument("--as", dest="staff", required=True, metavar="STAFF")
-        made.add_argument("--format", choices=("text", "json"), default="text")
         if name == "say":
+            made.add_argument("--format", choices=("text", "json"), default="text")
             made.add_argument("words", nargs="*")
     clock = add("clock", _clock, "show or turn a demonstration's clock")
     clock.add_argument("what", nargs="?", choices=("advance",))
@@ -132,24 +152,28 @@ def _parser() -> argparse.ArgumentParser:
 # -- each command: import what it needs, do one thing
 
 
-def _demo(args: argparse.Namespace, settings: Settings) -> int | None:
+def _demo(args: argparse.Namespace, settings: Settings) -> None:
     from bot.demo.grow import grow_if_missing
+    from bot.serve import listen
 
+    if args.fresh or not args.grow_only:
+        listen(settings).close()  # in use: most likely the demonstration runs, and must keep its file
     settings = grow_if_missing(settings, fresh=args.fresh)
-    return None if args.grow_only else _serve(args, settings)
+    if not args.grow_only:
+        _serve(args, settings)
 
 
-def _serve(args: argparse.Namespace, settings: Settings) -> int | None:
+def _serve(args: argparse.Namespace, settings: Settings) -> None:
     from bot.serve import serve
 
-    return serve(settings)
+    serve(settings)
 
 
 def _work(args: argparse.Namespace, settings: Settings) -> int | None:
     from bot import app as composition
-    from storage.migrate import check
+    from bot.operate import at_head
 
-    check(settings.database_url)
+    at_head(settings)
 
     async def run() -> None:
         app = composition.make(settings)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
+from adapters import REGISTRY
 from adapters.base import Adapter
 from adapters.webchat import WebChat
 from bot.clock import Clock
@@ -22,7 +24,7 @@ from bot.towns import Towns
 from bot.turn import Turner
 from storage import letters, timers
 from storage.seal import Keys
-from storage.store import Store
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class App:
     web: WebChat
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     beaten: dict[str, float] = field(default_factory=dict)  #: loop → monotonic second of its last turn
+    said: set[type[Exception]] = field(default_factory=set)  #: what the log knows of the database's trouble already
 
     async def close(self) -> None:
         await self.store.close()
@@ -61,15 +64,24 @@ def make(
     var.mkdir(parents=True, exist_ok=True)
     store = Store(settings.database_url, keys=Keys.at(var / "key"))
     clock = clock or Clock()
-    towns, fresh, web = Towns(), fresh or maker(), WebChat()
+    towns, fresh = Towns(), fresh or maker()
+    platforms = {name: _platform(place) for name, place in REGISTRY.items()} | (adapters or {})
+    web = platforms["web"]
+    assert isinstance(web, WebChat)
     reminder = Reminder(store, clock, towns, fresh)
-    deliverer = Deliverer(store, clock, towns, {web.name: web, **(adapters or {})})
+    deliverer = Deliverer(store, clock, towns, platforms)
     app = App(
         settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh), reminder, deliverer,
         Turner(store, clock, reminder, deliverer), web,
     )  # fmt: skip
     store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)
     return app
+
+
+def _platform(place: str) -> Adapter:
+    module, _, kind = place.partition(":")
+    made: Adapter = getattr(import_module(module), kind)()
+    return made
 
 
 async def work(app: App) -> None:
@@ -96,7 +108,10 @@ async def work(app: App) -> None:
 
 
 async def once(app: App) -> int:
-    """Do what is due now; answer how many timers rang. An error is logged and the next beat looks again."""
+    """Do what is due now; answer how many timers rang. An error is logged and the next beat looks again.
+
+    A database that is away or takes no changes is a sentence in the log, once until it works again.
+    """
     rung = 0
     loop = asyncio.get_running_loop()
     try:
@@ -109,8 +124,14 @@ async def once(app: App) -> int:
         if loop.time() - app.beaten.get("mend", 0) > MEND:
             app.beaten["mend"] = loop.time()
             await app.deliverer.recover()
+            app.said.clear()  # something was written: the next trouble is news
             await app.receiver.again_due()
         app.beaten["work"] = loop.time()
+        app.said.discard(DatabaseUnavailable)
+    except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
+        if type(trouble) not in app.said:
+            app.said.add(type(trouble))
+            log.error("%s", trouble)
     except Exception:
         log.exception("a beat went wrong; the next one looks again")
     return rung

@@ -22,6 +22,7 @@ from storage.cases import CaseRow
 from storage.store import Tx
 from workflow import number as numbers
 from workflow import refusals as no
+from workflow.calendar import Hours
 from workflow.case import Case, Handoff, Wait
 from workflow.outcome import Act, Notice
 from workflow.path import edge, moves
@@ -339,8 +340,11 @@ class Ask:
 
     # -- days
 
-    def day(self, *, required: bool = True, agency: str | None = None) -> datetime | None:
-        """The moment a day in the words means: its clock time if said, else the end of that business day."""
+    def day(self, *, required: bool = True, hours: Hours | None = None) -> datetime | None:
+        """The moment a day in the words means: its clock time if said, else the end of that business day in these hours.
+
+        Without `hours` those of the agency spoken for.
+        """
         found = find_day(self.rest, self.today)
         if found is None:
             if required or DATED.search(self.rest):
@@ -349,7 +353,7 @@ class Ask:
         clock = find_clock(re.sub(r"\d{1,4}[-/.年月]\d{1,2}([-/.月日]\d{1,2}日?)?", " ", self.rest))
         if clock:
             return at_local(found, clock, self.town.tz)
-        hours = self.town.agencies[agency or self.agency or self.town.body.code].hours
+        hours = hours or self.town.agencies[self.agency or self.town.body.code].hours
         return hours.end_of_day(at_local(found, (0, 0), self.town.tz))
 
     def text(self, household: int | None, text: str) -> int | None:

@@ -11,13 +11,12 @@ from adapters.console import as_json as message_json
 from adapters.console import lines
 from bot import sign
 from bot.app import App, make
-from bot.operate import person
+from bot.operate import at_head, person
 from bot.reading import Reading
 from bot.receive import Answered
 from bot.settings import Settings
 from bot.voice import voice_for
 from storage import letters, people, reads
-from storage.migrate import check
 from storage.store import Tx
 
 #: Where `say` remembers how far somebody has read on the console.
@@ -33,7 +32,7 @@ class NotSignedIn(Exception):
 
 def say(settings: Settings, who: str, text: str, *, as_json: bool) -> str:
     """Say one thing and answer what reached the speaker because of it; without words, what came since the last time."""
-    check(settings.database_url)
+    at_head(settings)
 
     async def whole() -> str:
         app = make(settings)
@@ -60,7 +59,7 @@ async def _signed_in(app: App, who: str) -> str:
         now = app.clock.now(tx)
         if sign.redeem(tx, code, now) != staff:
             return False
-        people.link(tx, "console", _account(who), staff, now)
+        sign.link(tx, "console", _account(who), staff, now)
         return True
 
     if not await app.store.transact(link):
@@ -109,7 +108,7 @@ def _as_json(answered: Answered, messages: list[Message]) -> str:
 
 def chat(settings: Settings, who: str) -> None:
     """Talk until end of input; a bare digit presses a button."""
-    check(settings.database_url)
+    at_head(settings)
 
     async def whole() -> None:
         app = make(settings)

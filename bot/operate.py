@@ -12,21 +12,37 @@ from bot import sign, town, turn
 from bot.app import App, make
 from bot.audit import breaches
 from bot.clock import real
-from bot.settings import Settings
-from storage import cases, letters, people
+from bot.settings import Settings, not_read
+from storage import cases, inbox, letters, people
 from storage import journal as chain
 from storage.migrate import check as check_version
 from storage.migrate import upgrade
-from storage.store import Tx
+from storage.store import Tx, address
 from workflow import number as numbers
+from workflow.outcome import Entry
 from workflow.people import Town
 
 T = TypeVar("T")
 
 
-def run(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
-    """Make the app, do one thing, close it. Raises DatabaseBehind or DatabaseAhead before anything is touched."""
+class NoDatabase(Exception):
+    """There is no database here yet: run `tsunagi migrate`."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+def at_head(settings: Settings) -> None:
+    """See that the database is there and fits; makes nothing. Raises NoDatabase, DatabaseBehind or DatabaseAhead."""
+    url = address(settings.database_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        raise NoDatabase
     check_version(settings.database_url)
+
+
+def run(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
+    """Make the app, do one thing, close it. Raises what `at_head` raises before anything is touched."""
+    at_head(settings)
 
     async def whole() -> T:
         app = make(settings)
@@ -40,11 +56,19 @@ def run(settings: Settings, work: Callable[[App], Awaitable[T]]) -> T:
 
 def migrate(settings: Settings, *, demo: bool = False, at: str | None = None) -> str:
     """Bring the database up to date; with `demo` mark a new one as a demonstration whose clock starts at `at`."""
+    begin = _moment(at)
     settings.var.mkdir(parents=True, exist_ok=True)
     version = upgrade(settings.database_url)
     if demo or at:
-        run(settings, lambda app: app.store.transact(lambda tx: people.mark_demo(tx, _moment(at), real())))
+        run(settings, lambda app: app.store.transact(lambda tx: people.mark_demo(tx, begin, real())))
     return f"The database is at version {version}{', a demonstration' if demo else ''}."
+
+
+class NoSuchMoment(Exception):
+    """A clock starts at a moment like 2026-06-01T09:00."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 def _moment(text: str | None) -> datetime:
@@ -55,24 +79,26 @@ def _moment(text: str | None) -> datetime:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError:
-        raise turn.NoSuchSpan from None
+        raise NoSuchMoment from None
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo("Asia/Tokyo"))
 
 
 def check(settings: Settings) -> Iterator[str]:
     """Say line by line what is in order; the first thing that is not rises as a sentence."""
-    check_version(settings.database_url)
+    at_head(settings)
     yield f"database: at head ({settings.database_url.split('@')[-1]})"
     found: Town = run(settings, lambda app: app.store.read(app.towns.of))
     yield f"town: {found.name}, {len(found.agencies)} agencies, {len(found.staff)} people, final owner {found.final_owner}"
     settings.secret()
     yield "platforms: web chat and console (built in)"
+    for name in not_read():
+        yield f"not read by this version: {name}"
 
 
 def town_load(settings: Settings, file: Path, *, apply: bool) -> Iterator[str]:
     """Read a town file; say what would change; write it when told to."""
     today = real().date()
-    new = town.read(file.read_text(encoding="utf-8"), where=file.name, years=town.years_around(today))
+    new = town.read(town.text_of(file), where=file.name, years=town.years_around(today))
     old = run(settings, lambda app: app.store.read(people.town_doc))
     lines = town.diff(old[0] if old else None, new)
     yield from lines or ["変更はありません。"]
@@ -87,12 +113,14 @@ def put_town(settings: Settings, doc: town.Doc) -> None:
     run(settings, lambda app: app.store.transact(lambda tx: keep_town(tx, doc)))
 
 
-def keep_town(tx: Tx, doc: town.Doc) -> None:
-    """Write a judged document as the town."""
+def keep_town(tx: Tx, doc: town.Doc, at: datetime | None = None) -> None:
+    """Write a judged document as the town, at the clock's own moment unless it is given."""
     built = town.build(doc, version=0)
-    people.put_town(
+    version = people.put_town(
         tx, doc, built.agencies.values(), built.staff.values(), built.final_owner, code=built.code, name=built.name
     )
+    loaded = {"version": version, "agencies": len(built.agencies), "staff": len(built.staff)}
+    chain.append_town(tx, Entry("town.load", data=loaded), None, "console", at or real())
 
 
 def town_show(settings: Settings, *, defaults: bool) -> str:
@@ -128,7 +156,11 @@ def invite(settings: Settings, who: str, *, paper: bool) -> str:
         def work(tx: Tx) -> tuple[str, Town, str]:
             built = app.towns.of(tx)
             staff = person(built, who)
-            return sign.invite(tx, staff, "paper" if paper else "code", "operator", app.clock.now(tx)), built, staff
+            return (
+                sign.invite(tx, staff, "paper" if paper else "code", None, app.clock.now(tx), "console"),
+                built,
+                staff,
+            )
 
         return await app.store.transact(work)
 
@@ -203,8 +235,12 @@ def verify(settings: Settings) -> tuple[bool, list[str]]:
     return not wrong, lines
 
 
+class NothingToRetry(Exception):
+    """There is nothing of that id that could be tried again."""
+
+
 def retry(settings: Settings, id_: int) -> str:
-    """Try a parked event or a stuck letter once more."""
+    """Try a parked event or a stuck letter once more. Raises NothingToRetry."""
 
     async def again(app: App) -> str:
         def letter(tx: Tx) -> bool:
@@ -215,6 +251,8 @@ def retry(settings: Settings, id_: int) -> str:
             return f"手紙 {id_} をもう一度送りました。"
         if await app.receiver.again(id_):
             return f"できごと {id_} をもう一度うけとりました。"
-        return f"{id_} は、保留中のできごとにも、とまっている手紙にもありません。"
+        if any(one.id == id_ for one in await app.store.read(inbox.parked)):
+            raise NothingToRetry("本文が残っていないため、もう一度お願いしてください。")
+        raise NothingToRetry(f"{id_} は、保留中のできごとにも、とまっている手紙にもありません。")
 
     return run(settings, again)

@@ -26,7 +26,7 @@ from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.turns import Turn
 from workflow import refusals as no
-from workflow.case import Case, Wait
+from workflow.case import Case, Handoff, Wait
 from workflow.outcome import Outcome
 from workflow.people import Post, Role, Staff, Town
 from workflow.who import team
@@ -36,6 +36,13 @@ log = logging.getLogger(__name__)
 INSIDE: Final = frozenset({"web", "console", "form"})
 #: Nobody types faster than this to a workflow: events a minute and conversation.
 FLOOD: Final = 40
+#: The word 緊急 by all its names.
+FORMS_OF_DANGER: Final = {form: name for form, name in FORMS.items() if name == "emergency"}
+#: What is found out or settled about a case: the way on is offered.
+GO_ON: Final = frozenset({
+    "case.screened", "case.consent", "case.conference",
+    "issue.note", "issue.wish", "issue.mark_gap", "issue.not_wanted", "issue.settle",
+})  # fmt: skip
 PARKED_FOR: Final = timedelta(minutes=1)
 #: How often a parked event is tried again by itself.
 TRIES: Final = 3
@@ -99,6 +106,8 @@ class Receiver:
                 continue
             try:
                 done += await self.again(parked.id)
+            except (DatabaseUnavailable, DatabaseReadOnly):
+                raise
             except Exception as broken:
                 log.exception("a parked event failed again: %s", parked.id)
                 await self._parked_again(parked, type(broken).__name__)
@@ -154,7 +163,7 @@ class Receiver:
         town = self.towns.of(tx, arrived.town)
         speaker = self._speaker(tx, event, town)
         talk = _Talk(self, tx, town, now, speaker, event, arrived.id, room)
-        if flooding:
+        if flooding and not talk.danger:
             return talk.refuse(no.TooFast(), "")
         return talk.hear()
 
@@ -229,6 +238,13 @@ class _Talk:
     def inside(self) -> bool:
         return self.event.sender.platform in INSIDE
 
+    @property
+    def danger(self) -> bool:
+        """緊急 and words of danger are heard however many came before them."""
+        what = self.event.what
+        taken = words.take_apart((what.text if isinstance(what, Said) else what.says)[: words.LONGEST])
+        return words.DANGER.search(taken.rest) is not None or words.match(taken.rest, FORMS_OF_DANGER) is not None
+
     def hear(self) -> Answered:
         what = self.event.what
         text = what.text if isinstance(what, Said) else self._pressed(what)
@@ -250,8 +266,8 @@ class _Talk:
         if what.says and self.inside:
             return what.says
         says = letter.doc.get("says", [])
-        place = what.token[21:]
-        return str(says[int(place)]) if place.isdigit() and int(place) < len(says) else None
+        place = words.whole_number(what.token[21:])
+        return str(says[place]) if place is not None and place < len(says) else None
 
     def _still_asked(self, letter: LetterRow) -> bool:
         """A question of a wait is answered once: its card's buttons are old when the wait is over."""
@@ -273,10 +289,10 @@ class _Talk:
             return self._drop()
         if bare in UNDO:
             return self._undo(turns.of(self.tx, self.speaker.code))
-        if bare.isascii() and bare.isdigit() and 0 < len(bare) <= 2 and bare != "0":
+        if place := words.whole_number(bare):
             turn = turns.of(self.tx, self.speaker.code)
-            if turn and turn.choices and 0 < int(bare) <= len(turn.choices):
-                return self._run(words.take_apart(turn.choices[int(bare) - 1]))
+            if turn and turn.choices and place <= len(turn.choices):
+                return self._run(words.take_apart(turn.choices[place - 1]))
         return self._run(taken)
 
     def _run(self, taken: words.Words, *, confirmed: bool = False, undoing: bool = False) -> Answered:
@@ -537,7 +553,7 @@ def told(ask: Ask, command: Command, made: Outcome) -> Message:
         "until": voice.moment(handoff.until, ask.now) if handoff and handoff.until else "",
         "urgency": voice.label("urgency", case.urgency.value),
     }  # fmt: skip
-    mine = _next_wait(made, handoff.id if handoff else None) if ask.speaker.code in team(case, ask.town) else None
+    mine = _next_wait(made, ask.now, handoff) if ask.speaker.code in team(case, ask.town) else None
     facts = []
     if mine:
         facts.append(
@@ -562,10 +578,15 @@ class _Mark:
         return self.ask.mark(self.case_id)
 
 
-def _next_wait(made: Outcome, handoff: int | None) -> Wait | None:
-    waits_ = [w for w in made.case.waits if w.paused_left is None]
-    own = [w for w in waits_ if handoff and w.handoff == handoff]
-    return min(own or waits_, key=lambda w: w.due_at, default=None)
+def _next_wait(made: Outcome, now: datetime, handoff: Handoff | None) -> Wait | None:
+    """What the deed's own handoff waits for, else what the deed opened, else the nearest; never what is past."""
+    coming = [w for w in made.case.waits if w.paused_left is None and w.due_at > now]
+    own = [w for w in coming if handoff and w.handoff == handoff.id]
+    return min(own or _opened(made) or coming, key=lambda w: w.due_at, default=None)
+
+
+def _opened(made: Outcome) -> list[Wait]:
+    return [w for w in made.case.waits if w.opened_at == made.act.at and w.paused_left is None]
 
 
 def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
@@ -584,7 +605,7 @@ def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
             Choice(voice.say("button.screen"), f"見立て {case.number}", "primary"),
             Choice(voice.say("button.show"), case.number),
         )
-    if event in ("case.screened", "case.consent", "issue.note", "issue.wish", "case.conference"):
+    if event in GO_ON:
         return (
             Choice(voice.say("button.forward"), f"進む {case.number}", "primary"),
             Choice(voice.say("button.show"), case.number),
@@ -593,16 +614,10 @@ def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
 
 
 def _due_line(made: Outcome, voice: Voice, now: datetime) -> str:
-    wait = min(
-        (w for w in made.case.waits if w.opened_at == made.act.at and w.paused_left is None),
-        key=lambda w: w.due_at,
-        default=None,
-    )
-    return (
-        voice.say("preview.due", what=voice.label("wait", wait.kind), due=voice.moment(wait.due_at, now))
-        if wait
-        else ""
-    )
+    wait = min(_opened(made), key=lambda w: w.due_at, default=None)
+    if wait is None:
+        return ""
+    return voice.say("preview.due", what=voice.label("wait", wait.kind), due=voice.moment(wait.due_at, now))
 
 
 def _answer_letter(

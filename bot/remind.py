@@ -12,7 +12,7 @@ from bot.record import record, send
 from bot.towns import Towns
 from storage import cases, timers, waits
 from storage.cases import SlowerWriter
-from storage.store import GROUP, Store, Tx
+from storage.store import GROUP, DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.timers import Timer
 from workflow.call import ring_call
 from workflow.outcome import Act, Notice, Reader
@@ -56,6 +56,8 @@ class Reminder:
             return await self.store.transact(lambda tx: self._ring(tx, timer))
         except SlowerWriter:
             return False  # somebody is at the case: the next beat looks again
+        except (DatabaseUnavailable, DatabaseReadOnly):
+            raise  # nothing is wrong with the timer
         except Exception as broken:
             log.exception("a timer was set aside: %s of case %s", timer.id, timer.case_id)
             self.parked[timer.id] = type(broken).__name__

@@ -5,7 +5,6 @@ import json
 import logging
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from errno import EADDRINUSE
@@ -19,32 +18,26 @@ from bot import app as composition
 from bot import town
 from bot.app import App
 from bot.clock import real
-from bot.operate import keep_town, run
+from bot.operate import at_head, keep_town, run
 from bot.pages import routes
 from bot.pages.live import Feed
 from bot.settings import Settings
 from storage import people
-from storage.migrate import check
 
 #: Open answers get this long to end, then the letter in hand.
 DRAIN_SECONDS: Final = 2
 LAST_LETTER_SECONDS: Final = 20
 
 
-def serve(settings: Settings) -> int | None:
-    """Serve until SIGTERM or SIGINT. Raises what `tsunagi` says in a sentence; 1 when the address cannot be had."""
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises what `tsunagi` says in a sentence, before anything is begun."""
+    at_head(settings)
     settings.secret()
-    check(settings.database_url)
     _town(settings)
-    try:
-        listening = _listen(settings)
-    except OSError as wrong:
-        print(_no_address(settings, wrong), file=sys.stderr)
-        return 1
+    listening = listen(settings)
     _quiet_logs(settings)
     with listening, _signals_answered():
         _run(settings, listening)
-    return None
 
 
 def _run(settings: Settings, listening: socket.socket) -> None:
@@ -119,7 +112,7 @@ def _town(settings: Settings) -> None:
             await app.store.read(app.towns.of)
             return False
         years = town.years_around(real().date())
-        doc = town.read(settings.town.read_text(encoding="utf-8"), where=settings.town.name, years=years)
+        doc = town.read(town.text_of(settings.town), where=settings.town.name, years=years)
         await app.store.transact(lambda tx: keep_town(tx, doc))
         return True
 
@@ -127,8 +120,19 @@ def _town(settings: Settings) -> None:
         print(f"町の設定を読みこみました: {settings.town}")
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Take the address before anything is begun."""
+class NoAddress(Exception):
+    """The address to listen on is in use, or cannot be had."""
+
+
+def listen(settings: Settings) -> socket.socket:
+    """Take the address before anything is begun. Raises NoAddress."""
+    try:
+        return _bound(settings)
+    except OSError as wrong:
+        raise NoAddress(_no_address(settings, wrong)) from None
+
+
+def _bound(settings: Settings) -> socket.socket:
     found = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     family, kind, protocol, _name, address = found[0]
     listening = socket.socket(family, kind, protocol)

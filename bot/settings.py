@@ -1,17 +1,29 @@
 """Settings from the environment (prefix TSUNAGI_, a .env file is read). Every variable stands in deploy/tsunagi.env.example."""
 
 import os
+import re
 import secrets
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
+
+SECRET_LETTERS: Final = 32
+#: Read by the bench and the tests, not by an operator's programs.
+_ELSEWHERE: Final = frozenset({"TSUNAGI_TEST_DATABASE_URL", "TSUNAGI_PICTURES"})
 
 
 class NoSecretKey(Exception):
     """A server that is not on loopback needs TSUNAGI_SECRET_KEY: put 32 random characters or more there."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class ShortSecretKey(Exception):
+    """TSUNAGI_SECRET_KEY is too short to sign anything with: put 32 random characters or more there (openssl rand -hex 32)."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
@@ -30,6 +42,14 @@ class Settings(BaseSettings):
     town: Path | None = None  #: the town file, loaded at start when the database has none
     log_format: Literal["text", "json"] = "text"
 
+    @field_validator("base_url")
+    @classmethod
+    def _web_address(cls, url: str) -> str:
+        """Links are made by joining: what is not a web address would go out in letters as a link that opens nothing."""
+        if url and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("a web address begins with http:// or https://, as in https://tsunagi.example.jp")
+        return url.rstrip("/")
+
     @property
     def loopback(self) -> bool:
         try:
@@ -47,10 +67,13 @@ class Settings(BaseSettings):
     def secret(self) -> str:
         """The secret that signs sessions and links; on loopback it is made into var/secret at first start.
 
-        Raises NoSecretKey for a server that others can reach.
+        Raises NoSecretKey for a server that others can reach, ShortSecretKey for one that can be guessed.
         """
         if self.secret_key:
-            return self.secret_key.get_secret_value()
+            given = self.secret_key.get_secret_value()
+            if len(given) < SECRET_LETTERS:
+                raise ShortSecretKey
+            return given
         if not self.loopback:
             raise NoSecretKey
         path = self.var / "secret"
@@ -65,3 +88,10 @@ class Settings(BaseSettings):
     def address(self) -> str:
         """Where people reach us: for links and for the line printed at start."""
         return self.base_url or f"http://{self.host}:{self.port}"
+
+
+def not_read() -> list[str]:
+    """The TSUNAGI_ variables of the environment and of .env that no part of this version reads: misspelt, or of a later one."""
+    known = {f"TSUNAGI_{name.upper()}" for name in Settings.model_fields} | _ELSEWHERE
+    given = {name.upper() for name in (*os.environ, *DotEnvSettingsSource(Settings).env_vars)}
+    return sorted(name for name in given if name.startswith("TSUNAGI_") and name not in known)

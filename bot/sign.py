@@ -5,8 +5,9 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from storage import people
+from storage import journal, people
 from storage.store import Tx
+from workflow.outcome import Entry
 
 CODE_LIVES: Final = {"code": timedelta(minutes=10), "paper": timedelta(days=14)}
 SESSION_LIVES: Final = timedelta(hours=12)
@@ -21,10 +22,11 @@ def plain(code: str) -> str:
     return "".join(c for c in code if c.isalnum()).lower()
 
 
-def invite(tx: Tx, staff: str, kind: Literal["code", "paper"], by: str, at: datetime) -> str:
-    """Make a one-time code for a person: nine digits, ten minutes (on paper: fourteen days)."""
+def invite(tx: Tx, staff: str, kind: Literal["code", "paper"], by: str | None, at: datetime, surface: str) -> str:
+    """Make a one-time code for a person: nine digits, ten minutes (on paper: fourteen days). `by` None: an operator."""
     code = f"{secrets.randbelow(1_000_000_000):09d}"
-    people.add_invite(tx, hashed(code), staff, kind, at + CODE_LIVES[kind], by)
+    people.add_invite(tx, hashed(code), staff, kind, at + CODE_LIVES[kind], by or "operator")
+    journal.append_town(tx, Entry("town.invite", data={"person": staff, "kind": kind}), by, surface, at)
     return f"{code[:3]}-{code[3:6]}-{code[6:]}"
 
 
@@ -32,6 +34,12 @@ def redeem(tx: Tx, code: str, at: datetime) -> str | None:
     """Use a code up: whose it is, or None when it is unknown, used or too old."""
     found = people.use_invite(tx, hashed(plain(code)), at)
     return found.staff if found else None
+
+
+def link(tx: Tx, platform: str, account: str, staff: str, at: datetime) -> None:
+    """Link the account of somebody who had the code; the journal says whose and where, not which account."""
+    people.link(tx, platform, account, staff, at)
+    journal.append_town(tx, Entry("town.link", data={"person": staff, "platform": platform}), staff, platform, at)
 
 
 def begin(tx: Tx, staff: str, at: datetime) -> str:

@@ -15,7 +15,7 @@ from storage.timers import Timer
 from workflow.people import Town
 
 Told = Callable[[datetime, int], Awaitable[None] | None]
-_PARTS: Final = re.compile(r"(\d+)(bd|bh|d|h|min|m|s|w)")
+_PARTS: Final = re.compile(r"(\d{1,4})(bd|bh|d|h|min|m|s|w)")
 _UNITS: Final = {"d": "days", "h": "hours", "min": "minutes", "m": "minutes", "s": "seconds", "w": "weeks"}
 
 

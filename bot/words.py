@@ -72,6 +72,14 @@ def clean(text: str) -> str:
     return re.sub(r"[ \t\u3000]+", " ", _CONTROL.sub("", normal)).strip()
 
 
+def whole_number(text: str) -> int | None:
+    """Read a number from outside: ASCII digits, fewer than nineteen, so that every database can hold it; else None.
+
+    `int()` behind `isdigit()` raises for ² and for more digits than it reads.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 else None
+
+
 def take_apart(text: str) -> Words:
     normal = clean(text)
     ordinal = _ORDINAL.search(normal)
@@ -140,7 +148,7 @@ _AFTER = re.compile(r"(\d{1,3})\s?(日|週間|か月|ヶ月|カ月|ケ月|箇月
 _CLOCK = re.compile(r"(\d{1,2})(?::(\d{2})|時(?:(\d{1,2})分?)?(半)?)")
 _NAMED = {
     "今日": 0, "きょう": 0, "本日": 0, "today": 0, "明日": 1, "あす": 1, "あした": 1, "tomorrow": 1,
-    "明後日": 2, "あさって": 2, "しあさって": 3,
+    "明後日": 2, "あさって": 2, "しあさって": 3, "昨日": -1, "きのう": -1, "yesterday": -1, "一昨日": -2, "おととい": -2,
 }  # fmt: skip
 _WEEK = "月火水木金土日"
 

@@ -8,9 +8,10 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, select, update
 
 from storage import tables
 from storage.prepared import Prepared
@@ -20,6 +21,7 @@ from workflow.outcome import Act, Data, Entry
 
 _T: Final = tables.journal
 _C: Final = tables.cases
+_M: Final = tables.municipality
 
 _canonical: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
 
@@ -63,7 +65,7 @@ def line_hash(prev: str, line: Mapping[str, object]) -> str:
 
 def chain(case: Case, entries: Sequence[Entry], act: Act, at: datetime) -> list[Line]:
     """Make the lines that follow a case's last one; nothing is written."""
-    return _chain(case.id, case.number, case.seq, case.head, entries, act, at)
+    return _chain(case.id, case.number, case.seq, case.head, entries, act.who, act.surface, at)
 
 
 def write(tx: Tx, lines: Sequence[Line]) -> None:
@@ -80,12 +82,15 @@ def append(tx: Tx, case: Case, entries: Sequence[Entry], act: Act, at: datetime)
     return (lines[-1].seq, lines[-1].hash) if lines else (case.seq, case.head)
 
 
-def append_town(tx: Tx, entries: Sequence[Entry], act: Act, at: datetime) -> None:
-    """Write entries that belong to no case; the municipality's row keeps their order."""
-    tx.execute(_LOCK_TOWN)
-    last = tx.execute(_LAST_OF_TOWN).first()
-    seq, head = last if last else (0, "")
-    write(tx, _chain(None, None, seq, head, entries, act, at))
+def append_town(tx: Tx, entry: Entry, who: str | None, surface: str, at: datetime) -> None:
+    """Write what belongs to no case; the municipality's row keeps the order and the chain's end.
+
+    `who`: the staff code of whoever did it; None: an operator at the command line.
+    """
+    seq, head = tx.execute(_TOWN_END_LOCKED).one()
+    (line,) = _chain(None, None, seq, head, [entry], who, surface, at)
+    write(tx, [line])
+    tx.execute(_TOWN_ENDS, {"last": line.seq, "hash": line.hash})
 
 
 def read(tx: Tx, case_id: int) -> list[Line]:
@@ -105,50 +110,45 @@ def newest(tx: Tx) -> int:
 
 def verify(tx: Tx) -> Iterator[Breach]:
     """Go through every chain and yield each place where it does not hold."""
-    case, seq, head = None, 0, ""
-    heads = {row.id: (row.number, row.seq, row.head) for row in tx.execute(_HEADS)}
-    for row in tx.execute(_ALL):
-        line = _line(row)
-        if line.case_id != case:
-            yield from _ended(case, seq, head, heads)
-            case, seq, head = line.case_id, 0, ""
-        if line.seq != seq + 1:
-            yield Breach(line.number, line.seq, "seq")
-        if line.prev != head:
-            yield Breach(line.number, line.seq, "prev")
-        if line.hash != line_hash(line.prev, _hashed(line)):
-            yield Breach(line.number, line.seq, "hash")
-        seq, head = line.seq, line.hash
-    yield from _ended(case, seq, head, heads)
-    for number, length, _ in heads.values():
+    ends: dict[int | None, tuple[str | None, int, str]] = {
+        row.id: (row.number, row.seq, row.head) for row in tx.execute(_HEADS)
+    }
+    for row in tx.execute(_TOWN_END):
+        ends[None] = (None, row.seq, row.head)
+    for case, lines in groupby(map(_line, tx.execute(_ALL)), key=lambda line: line.case_id):
+        seq, head = 0, ""
+        for line in lines:
+            if line.seq != seq + 1:
+                yield Breach(line.number, line.seq, "seq")
+            if line.prev != head:
+                yield Breach(line.number, line.seq, "prev")
+            if line.hash != line_hash(line.prev, _hashed(line)):
+                yield Breach(line.number, line.seq, "hash")
+            seq, head = line.seq, line.hash
+        # What the case, or the municipality, remembers of its chain's end.
+        number, *remembered = ends.pop(case)
+        if remembered != [seq, head]:
+            yield Breach(number, seq, "head")
+    for number, length, _ in ends.values():
         if length:
             yield Breach(number, length, "head")
 
 
-def _ended(case: int | None, seq: int, head: str, heads: dict[int, tuple[str, int, str]]) -> Iterator[Breach]:
-    """Compare a chain's end with what its case remembers."""
-    if case is None:
-        return
-    number, *remembered = heads.pop(case)
-    if remembered != [seq, head]:
-        yield Breach(number, seq, "head")
-
-
 def _chain(
-    case_id: int | None, number: str | None, seq: int, head: str, entries: Sequence[Entry], act: Act, at: datetime
-) -> list[Line]:
+    case_id: int | None, number: str | None, seq: int, head: str, entries: Sequence[Entry], who: str | None, surface: str,
+    at: datetime,
+) -> list[Line]:  # fmt: skip
     lines = []
     at = at.astimezone(UTC)
     for entry in entries:
         seq += 1
         draft = Line(
-            case_id, number, seq, at, entry.kind, act.who, act.surface, entry.source, entry.dest, entry.data, head, ""
+            case_id, number, seq, at, entry.kind, who, surface, entry.source, entry.dest, entry.data, head, ""
         )  # fmt: skip
         head = line_hash(head, _hashed(draft))
         lines.append(
             Line(
-                case_id, number, seq, at, entry.kind, act.who, act.surface, entry.source, entry.dest, entry.data,
-                draft.prev, head,
+                case_id, number, seq, at, entry.kind, who, surface, entry.source, entry.dest, entry.data, draft.prev, head,
             )
         )  # fmt: skip
     return lines
@@ -198,7 +198,6 @@ _TAIL: Final = Prepared(_LINES.where(_T.c.id > bindparam("after")).order_by(_T.c
 _ALL: Final = _LINES.order_by(_T.c.case_id, _T.c.seq)
 _NEWEST: Final = Prepared(select(_T.c.id).order_by(_T.c.id.desc()).limit(1))
 _HEADS: Final = Prepared(select(_C.c.id, _C.c.number, _C.c.seq, _C.c.head))
-_LOCK_TOWN: Final = Prepared(select(tables.municipality.c.id).with_for_update())
-_LAST_OF_TOWN: Final = Prepared(
-    select(_T.c.seq, _T.c.hash).where(_T.c.case_id.is_(None)).order_by(_T.c.seq.desc()).limit(1)
-)
+_TOWN_END: Final = Prepared(select(_M.c.seq, _M.c.head))
+_TOWN_END_LOCKED: Final = Prepared(select(_M.c.seq, _M.c.head).with_for_update())
+_TOWN_ENDS: Final = Prepared(update(_M).values(seq=bindparam("last"), head=bindparam("hash")))

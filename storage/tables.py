@@ -136,6 +136,8 @@ municipality = Table(
     Column("final_owner", Text, ForeignKey("staff.code"), nullable=False),
     Column("doc", Json, nullable=False),  # the town file as it was loaded
     Column("version", Integer, nullable=False),
+    Column("seq", Integer, nullable=False, server_default="0"),  # of the last line of the town's own journal
+    Column("head", Text, nullable=False, server_default=""),  # its hash
     CheckConstraint("id = 1", name="only_one"),
 )
 

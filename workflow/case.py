@@ -56,7 +56,7 @@ class Need(Value):
     asked: tuple[Asked, ...] = ()
     hops: int = 0  #: declines and silences for this need
     stuck: bool = False  #: somebody has to name the next step
-    to_coordinator: bool = False  #: … and that is the coordinator (second no, release, bounce)
+    to_coordinator: bool = False  #: … and that is the coordinator (their own offer, second no, release, bounce)
     why: str = ""  #: what stuck it: declined | expired | released | withdrawn | failed | condition
     bounced: bool = False  #: it went back to a former holder
 

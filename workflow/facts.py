@@ -3,13 +3,14 @@
 from datetime import datetime, timedelta
 
 from workflow import refusals as no
-from workflow.calendar import Span
+from workflow.calendar import Hours, Span
 from workflow.case import Case, Consent, Handoff, Issue, Request, Wait
 from workflow.handoff import basis_for, not_after_death, reader_of
 from workflow.ladder import Urgency
 from workflow.outcome import Act, Outcome
-from workflow.people import LEAD, Role
-from workflow.promise import rearm
+from workflow.path import edge
+from workflow.people import LEAD, Role, Town
+from workflow.promise import hours_for, into_hours, rearm
 from workflow.who import codes, lead, stands, team
 
 BASES = ("consent", "art106_6", "law", "art69", "life")
@@ -113,11 +114,16 @@ def add_issue(out: Outcome, concern: str, wish: str = "unknown", *, urgent: bool
 
 
 def judge_issue(case: Case, concern: str, event: str, act: Act) -> Outcome:
-    """資源なし (mark_gap) · 望まない (not_wanted) · 解決 (settle) · もう一度 (raise)."""
+    """資源なし (mark_gap) · 望まない (not_wanted) · 解決 (settle) · もう一度 (raise).
+
+    What the engine does by itself as handoffs come and go (hold, drop) nobody says. Raises NotFromHere.
+    """
     must_lead(case, act)
     issue = case.issue(concern)
     if issue is None:
         raise no.NoSuchConcern(text=concern)
+    if "lead" not in edge("issue", event, issue.status).actors:
+        raise no.NotFromHere(graph="issue", state=issue.status, event=event)
     out = Outcome(case, act)
     wish = {"not_wanted": "not_wanted"}.get(event, issue.wish)
     out.move_issue(issue, event, wish=wish)
@@ -292,6 +298,11 @@ def extendable(case: Case, act: Act) -> list[Wait]:
     return sorted(found, key=lambda w: w.due_at)
 
 
+def hours_of(wait: Wait, case: Case, town: Town, at: datetime) -> Hours:
+    """The business time of a wait: that of the agency which has to act."""
+    return hours_for(wait.owner, case.handoff(wait.handoff) if wait.handoff else None, case, town, at)
+
+
 def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None) -> Outcome:
     """期限延長: the coordinator (or the lead, for their own next step) gives one wait a later day, at most twice.
 
@@ -301,6 +312,7 @@ def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None)
     wait = next((w for w in waits if wait_id in (None, w.id)), None)
     if wait is None:
         raise no.NothingToAnswer()
+    until = into_hours(until, hours_of(wait, case, act.town, act.at), wait.urgency)
     if wait.extended >= 2:
         raise no.ExtendedTwice()
     if not act.at < until <= act.at + timedelta(days=93):

@@ -8,7 +8,7 @@ from workflow.case import Asked, Case, Handoff, Proxy
 from workflow.outcome import Act, Outcome, Reader
 from workflow.path import ENDED, edge, moves
 from workflow.people import LEAD, WATCH, Agency, Duty, Role, Town
-from workflow.promise import hours_for, resumed
+from workflow.promise import hours_for, into_hours, resumed
 from workflow.who import codes, lead, receivers, stands, team
 
 #: A decliner is not asked again for the same need before this (workflow.md §2).
@@ -285,7 +285,7 @@ def consider(case: Case, handoff: Handoff, until: datetime | None, act: Act, *, 
     if until is not None and not act.at < until <= hours.end_of_day(latest):
         raise no.DayOutOfRange(latest=latest)
     out = Outcome(case, act)
-    until = until or latest
+    until = into_hours(until, hours, case.urgency) if until else latest
     moved = out.move(handoff, "consider", until=until, considered=True, proxy=proxy, data={"until": until.isoformat()})
     out.tell("considering", moved.sender, handoff=moved, soft=True)
     return out.done()
@@ -451,7 +451,11 @@ def mistake(case: Case, handoff: Handoff, act: Act) -> Outcome:
 
 
 def expire(out: Outcome, handoff: Handoff) -> Handoff:
-    """回答なし: the clock alone does this, never for the last candidate. The next candidate is proposed in the same ring."""
+    """回答なし: the clock alone does this, never for the last candidate. The next candidate is proposed in the same ring.
+
+    Raises NotYours for a person, NotFromHere.
+    """
+    _check(out.case, handoff, "expire", out.act)
     if handoff.last_candidate:
         raise no.NotFromHere(graph="handoff", state=handoff.state, event="expire")
     moved = out.move(handoff, "expire")

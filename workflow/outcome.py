@@ -218,12 +218,14 @@ class Outcome:
         return need
 
     def stick(self, handoff: Handoff, why: str, *, coordinator: bool = False) -> Need:
-        """Nobody holds this need now: somebody names the next step (workflow.md §2)."""
+        """Nobody holds this need now: whoever asked names the next step, or the coordinator (workflow.md §2, §3)."""
         need = self.case.need(handoff.duty)
         live = any(h.asked or h.held for h in self.case.of_duty(handoff.duty))
         if not live:
             second = need.hops >= 2 or need.bounced
-            self.set_need(need.become(stuck=True, to_coordinator=coordinator or second, why=why))
+            sender, town = handoff.sender, self.act.town
+            theirs = sender != self.case.lead and sender in town.staff and town.is_coordinator(sender)
+            self.set_need(need.become(stuck=True, to_coordinator=coordinator or second or theirs, why=why))
         return self.case.need(handoff.duty)
 
     # -- the promise

@@ -149,6 +149,11 @@ def hours_for(want_owner: str, handoff: Handoff | None, case: Case, town: Town, 
     return town.body.hours
 
 
+def into_hours(at: datetime, hours: Hours, urgency: Urgency) -> datetime:
+    """Move a clock time that somebody named on into business time, where a wait may fall due. EMERGENCY is wall-clock."""
+    return at if urgency is Urgency.EMERGENCY or hours.admits(at) else hours.next_open(at)
+
+
 def open_wait(outcome: "Outcome", want: Want) -> Wait:
     """Open one wait: copy its policy, find its due time, set its first rung."""
     case, act = outcome.case, outcome.act

@@ -29,6 +29,7 @@ class Command:
     listed: bool = True
     undo: str = ""  #: the words that take it back, {number} {n} filled in; empty: it says that nothing does
     doc: str = ""
+    heard: tuple[str, ...] = ()  #: those of the forms that are slips of the keyboard: understood, never shown
 
 
 BOOK: dict[str, Command] = {}
@@ -36,18 +37,18 @@ FORMS: dict[str, str] = {}  #: folded form → command name
 
 
 def command(
-    usage: str, who: Who, *, also: str = "", events: str = "", inside: bool = False, preview: bool = False,
+    usage: str, who: Who, *, also: str = "", heard: str = "", events: str = "", inside: bool = False, preview: bool = False,
     listed: bool = True, undo: str = "",
 ) -> "Callable[[Callable[[Ask], Outcome | Reply]], Callable[[Ask], Outcome | Reply]]":  # fmt: skip
-    """Enter a function into the book. `usage` begins with the word; `also` lists every other form."""
+    """Enter a function into the book. `usage` begins with the word; `also` lists every other form, `heard` homophones."""
 
     def enter(run: "Callable[[Ask], Outcome | Reply]") -> "Callable[[Ask], Outcome | Reply]":
         word = usage.split()[0]
         name = run.__name__.rstrip("_")
-        forms = tuple(dict.fromkeys((word, *also.split(), name)))
+        forms = tuple(dict.fromkeys((word, *also.split(), *heard.split(), name)))
         BOOK[name] = Command(
             name, word, usage, who, forms, run, tuple(events.split()), inside, preview, listed, undo,
-            (run.__doc__ or "").strip(),
+            (run.__doc__ or "").strip(), tuple(heard.split()),
         )  # fmt: skip
         for form in forms:
             taken = FORMS.setdefault(fold(form), name)

@@ -19,21 +19,35 @@ STAGES = {
     "支援": "support", "見守り": "watching", "みまもり": "watching",
 }  # fmt: skip
 FORWARD = {"intake": "untangling", "untangling": "role_division", "role_division": "support", "support": "watching"}
+MOVES = "case.reintake case.untangle case.divide case.support case.watch case.resume"
 
 
 @command(
-    "移す 番号 段階", "lead", also="写す 移る 移します うつす 進む 進める 進めます すすむ すすめる 次の段階へ move",
-    events="case.reintake case.untangle case.divide case.support case.watch case.resume", preview=True,
+    "移す 番号 段階", "lead", also="移る 移します うつす move", heard="写す",
+    events=MOVES, preview=True,
 )  # fmt: skip
 def move(ask: Ask) -> Outcome:
     """Take the case to another stage; a fact that is missing is named, with the words that supply it."""
     case = ask.case()
+    return _to(ask, case, _stage_named(ask))
+
+
+@command("進む 番号", "lead", also="進める 進めます すすむ すすめる 次の段階へ forward", events=MOVES, preview=True)
+def forward(ask: Ask) -> Outcome:
+    """Take the case to its next stage; a fact that is missing is named, with the words that supply it."""
+    case = ask.case()
+    return _to(ask, case, _stage_named(ask) or FORWARD.get(case.stage))
+
+
+def _stage_named(ask: Ask) -> str | None:
     labels = {v: k for k, v in ask.town.stages.items()}
-    named = next(
+    return next(
         (s for t in ask.tokens if (s := STAGES.get(t.removesuffix("へ").removesuffix("に")) or labels.get(t))), None
     )
-    if named is None and any(w in ask.words.text for w in ("進", "すすむ")):
-        named = FORWARD.get(case.stage)
+
+
+def _to(ask: Ask, case: Case, named: str | None) -> Outcome:
+    """Move there; without a stage every stage is a choice."""
     if named is None:
         reachable = [s for s in dict.fromkeys(STAGES.values()) if s != case.stage]
         label = {s: next(w for w, code in STAGES.items() if code == s) for s in reachable}
@@ -67,7 +81,7 @@ def suspend(ask: Ask) -> Outcome:
     return stage.propose_suspension(case, recheck, ask.act())
 
 
-@command("再開 番号", "holder", also="再会 さいかい 再開します resume", events="case.resume handoff.resume")
+@command("再開 番号", "holder", also="さいかい 再開します resume", heard="再会", events="case.resume handoff.resume")
 def resume(ask: Ask) -> Outcome:
     """Go on: a suspended case with its roles, or one role that was resting."""
     named = ask.named_case()
@@ -90,7 +104,7 @@ def death(ask: Ask) -> Outcome:
 
 
 @command(
-    "終結 番号 理由", "lead", also="集結 終決 しゅうけつ いったん区切り close", events="case.propose_closing case.close_at_once",
+    "終結 番号 理由", "lead", also="しゅうけつ いったん区切り close", heard="集結 終決", events="case.propose_closing case.close_at_once",
     preview=True, undo="提案取下げ {number}",
 )  # fmt: skip
 def close(ask: Ask) -> Outcome:
@@ -118,7 +132,8 @@ def withdraw_proposal(ask: Ask) -> Outcome:
 @command(
     "承認 番号",
     "coordinator",
-    also="証人 商人 しょうにん 承認します approve",
+    also="しょうにん 承認します approve",
+    heard="証人 商人",
     events="case.suspend case.close",
     preview=True,
 )
@@ -179,13 +194,15 @@ def interim(ask: Ask) -> Outcome:
 def extend(ask: Ask) -> Outcome:
     """Give a wait a later day, at most twice: the one that is named, else the nearest; of several alike it asks which."""
     case = ask.case()
-    until = ask.day()
-    if until is None:
-        raise no.NoSuchDay(text=ask.rest)
-    return facts.extend(case, until, ask.act(), wait_id=_wait_meant(ask, case))
+    ask.day()  # a day that is none is said so before anybody is asked which wait
+    wait = _wait_meant(ask, case)
+    until = ask.day(hours=facts.hours_of(wait, case, ask.town, ask.now)) if wait else None
+    if wait is None or until is None:
+        raise no.NothingToAnswer()
+    return facts.extend(case, until, ask.act(), wait_id=wait.id)
 
 
-def _wait_meant(ask: Ask, case: Case) -> int | None:
+def _wait_meant(ask: Ask, case: Case) -> Wait | None:
     """The wait that ordinal and words name: its kind, or what it is about (a duty, a request)."""
     found = facts.extendable(case, ask.act())
     handoff = case.handoff(ask.words.ordinal) if ask.words.ordinal else None
@@ -200,7 +217,7 @@ def _wait_meant(ask: Ask, case: Case) -> int | None:
             (_about(ask, case, w), f"{said}{_ordinal(case, w)} {days} {w.subject or w.kind}") for w in alike
         )
         raise no.WhichWait(number=case.number, choices=choices)
-    return alike[0].id if alike else None
+    return alike[0] if alike else None
 
 
 def _ordinal(case: Case, wait: Wait) -> str:

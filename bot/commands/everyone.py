@@ -2,20 +2,20 @@
 
 import re
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from adapters.base import Choice, Message
 from bot import sign
 from bot.ask import DATED, Ask, Reply
 from bot.commands.book import BOOK, command, shelves
 from bot.commands.lists import MOST_ROWS, open_questions, wait_rows
-from bot.words import at_local, find_day, strip_polite
-from storage import cases, people, waits
+from bot.words import at_local, find_day, strip_polite, whole_number
+from storage import cases, journal, people, waits
 from workflow import call, facts
 from workflow import refusals as no
 from workflow.case import Wait
 from workflow.ladder import Urgency
-from workflow.outcome import Notice, Outcome, Reader
+from workflow.outcome import Entry, Notice, Outcome, Reader
 from workflow.people import Absence, Role, Staff
 
 
@@ -34,7 +34,12 @@ def emergency(ask: Ask) -> Outcome | Reply:
 
 
 def danger_reply(ask: Ask) -> Reply:
-    """The numbers to dial, and a roster wait that rings until a human has reached somebody. The bot never claims it has."""
+    """The numbers to dial; for linked people a roster wait too, that rings until a human has reached somebody.
+
+    The bot never claims it has. An account nobody knows hears the numbers alone: nobody could be called back (workflow.md §3).
+    """
+    if not ask.speaker.code:
+        return Reply(danger_message(ask, None))
     act = ask.act()
     wait, readers = call.raise_call("danger", act, ask.speaker.code)
     notice = Notice(
@@ -83,7 +88,7 @@ def answer_call(ask: Ask, key: str, *kinds: str) -> Reply:
 def _call_meant(ask: Ask, *kinds: str) -> Wait:
     """The open call whose card was pressed or whose number was said; else the speaker's only one. One press ends one call."""
     found = [w for w in waits.loose(ask.tx) if w.kind in kinds]
-    meant = ask.call or next((int(t) for t in ask.tokens if t.isdigit()), None)
+    meant = ask.call or next((n for t in ask.tokens if (n := whole_number(t)) is not None), None)
     if meant is not None:
         found = [w for w in found if w.id == meant]
     found = [w for w in found if ask.speaker.code in (*w.told, w.subject)] or found
@@ -180,7 +185,7 @@ def register(ask: Ask) -> Reply:
     staff = sign.redeem(ask.tx, ask.tokens[0] if ask.tokens else "", ask.now)
     if staff is None:
         raise no.BadInvite()
-    people.link(ask.tx, ask.surface, ask.account, staff, ask.now)
+    sign.link(ask.tx, ask.surface, ask.account, staff, ask.now)
     return ask.told("did.register", person=ask.voice.person(staff))
 
 
@@ -273,20 +278,24 @@ def load(ask: Ask) -> Reply:
     return Reply(Message(voice.say("load.text"), voice.say("load.title"), facts_))
 
 
+#: Not at the stroke of 6/12; 6/3-6/5 are two days, 2026-06-03 is one.
+_BETWEEN_DAYS = re.compile(r"[\s,、・～~〜]+|から|まで|(?<=[\d日])[-–](?=\d{1,2}[/月])")
+LONGEST_AWAY = timedelta(days=400)
+
+
 @command("不在 誰 から まで 代理", "everyone", also="ふざい absent away")
 def absence(ask: Ask) -> Reply:
     """Away from a day to a day; the deputy answers meanwhile. Others' absence: head or coordinator."""
-    # Not ask.tokens: they part 6/12 at its stroke.
-    tokens = [t for t in re.split(r"[\s,、・～~]+|から|まで", ask.rest) if strip_polite(t)]
-    if impossible := next((t for t in tokens if DATED.search(t) and find_day(t, ask.today) is None), None):
-        raise no.NoSuchDay(text=impossible)
-    days = [(t, d) for t in tokens if (d := find_day(t, ask.today))]
+    tokens = [t for t in _BETWEEN_DAYS.split(ask.rest) if strip_polite(t)]
+    days = [(t, d) for t in tokens if (d := _possible_day(ask, t))]
     if not days:
         raise no.NoSuchDay(text=ask.rest)
     who, deputy_named = _who_and_deputy(ask, tokens, {t for t, _ in days})
     start, end = days[0][1], days[-1][1]
-    if end < start or end > ask.today + timedelta(days=400):
-        raise no.NoSuchDay(text=ask.rest)
+    if len(days) > 2 or end < start or end < ask.today:
+        raise no.FirstThenLastDay()
+    if end > ask.today + LONGEST_AWAY:
+        raise no.DayOutOfRange(latest=ask.now + LONGEST_AWAY)
     deputy = deputy_named.code if deputy_named else who.deputy
     if who.has(Role.COORDINATOR) and not deputy:
         raise no.AbsentNeedsDeputy(person=who.code)
@@ -297,8 +306,7 @@ def absence(ask: Ask) -> Reply:
         at_local(end + timedelta(days=1), midnight, ask.town.tz),
         deputy,
     )
-    people.add_absence(ask.tx, away, ask.speaker.code, ask.now)
-    data = {"person": who.code, "start": start.isoformat(), "end": end.isoformat(), "deputy": deputy}
+    data = _keep_absence(ask, away)
     notices = tuple(
         Notice("absence", (Reader("staff", c),), data=data, soft=True)
         for c in {deputy, who.code} - {None, ask.speaker.code}
@@ -306,6 +314,28 @@ def absence(ask: Ask) -> Reply:
     )
     return ask.told("did.absence", notices=notices, person=ask.voice.person(who.code), start=ask.voice.day(away.start),
                     end=ask.voice.day(away.end - timedelta(minutes=1)), deputy=ask.voice.person(deputy) if deputy else "－")  # fmt: skip
+
+
+def _keep_absence(ask: Ask, away: Absence) -> dict[str, object]:
+    """Keep it, and a line of the town's journal; answer what that line and the notices say."""
+    people.add_absence(ask.tx, away, ask.speaker.code, ask.now)
+    start, end = (at.astimezone(ask.town.tz).date() for at in (away.start, away.end - timedelta(minutes=1)))
+    data: dict[str, object] = {
+        "person": away.staff,
+        "start": start.isoformat(),
+        "end": end.isoformat(),
+        "deputy": away.deputy,
+    }
+    journal.append_town(ask.tx, Entry("town.absence", data=data), ask.speaker.code, ask.surface, ask.now)
+    return data
+
+
+def _possible_day(ask: Ask, text: str) -> date | None:
+    """The day that a text means, if it means one. Raises NoSuchDay for one that no calendar has."""
+    day = find_day(text, ask.today)
+    if day is None and DATED.search(text):
+        raise no.NoSuchDay(text=text)
+    return day
 
 
 def _who_and_deputy(ask: Ask, tokens: list[str], days: set[str]) -> tuple[Staff, Staff | None]:
@@ -335,8 +365,10 @@ def _member(ask: Ask, text: str) -> Staff:
 @command("休み", "everyone", also="お休み やすみ おやすみ 休みます rest", listed=True)
 def rest(ask: Ask) -> Reply:
     """A volunteer rests, any time, without a reason; whoever leads is told."""
-    start = find_day(ask.rest, ask.today) or ask.today
+    start = _possible_day(ask, ask.rest) or ask.today
     end = start + timedelta(days=6)
+    if end < ask.today:
+        raise no.FirstThenLastDay()
     midnight = (0, 0)
     away = Absence(
         ask.speaker.code,
@@ -346,9 +378,8 @@ def rest(ask: Ask) -> Reply:
     )
     if ask.speaker.has(Role.COORDINATOR) and not away.deputy:
         raise no.AbsentNeedsDeputy(person=ask.speaker.code)
-    people.add_absence(ask.tx, away, ask.speaker.code, ask.now)
+    data = _keep_absence(ask, away)
     leads = {c.lead for c in ask.mine() if c.lead and c.lead != ask.speaker.code}
-    data = {"person": ask.speaker.code, "start": start.isoformat(), "end": end.isoformat()}
     notices = (
         (Notice("absence", tuple(Reader("staff", p) for p in sorted(leads)), data=data, soft=True),) if leads else ()
     )

@@ -15,7 +15,12 @@ from workflow.people import Role
 URGENT = {"急ぎ": Urgency.HIGH, "緊急": Urgency.EMERGENCY, "high": Urgency.HIGH, "通常": Urgency.NORMAL}
 
 
-@command("受付 関心[,関心…] 急ぎ 圏域", "staff", also="受け付け 受付ます うけつけ 新規 intake open", events="case.open")
+@command(
+    "受付 困りごと[,困りごと…] 急ぎ 圏域",
+    "staff",
+    also="受け付け 受付ます うけつけ 新規 intake open",
+    events="case.open",
+)
 def intake(ask: Ask) -> Outcome:
     """Take a consultation in; the speaker leads from the first instant."""
     if not ask.speaker.has(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL):
@@ -159,7 +164,7 @@ JUDGED = {
 
 
 @command(
-    "困りごと 番号 関心 望む｜望まない｜未確認｜資源なし｜解決", "lead", also="困り事 こまりごと issue",
+    "困りごと 番号 困りごと 望む｜望まない｜未確認｜資源なし｜解決", "lead", also="困り事 こまりごと issue",
     events="issue.note issue.mark_gap issue.not_wanted issue.settle issue.raise", inside=True,
 )  # fmt: skip
 def issue(ask: Ask) -> Outcome:
@@ -197,7 +202,7 @@ def no_conference(ask: Ask) -> Outcome:
     return facts.no_conference(ask.case(), ask.act())
 
 
-@command("間隔 番号 1か月 延ばす", "lead", also="感覚 かんかく interval", inside=True)
+@command("間隔 番号 1か月 延ばす", "lead", also="かんかく interval", heard="感覚", inside=True)
 def interval(ask: Ask) -> Outcome:
     """How often the watcher is asked; longer than a month only after three 会えた, by a human's yes."""
     case = ask.case()

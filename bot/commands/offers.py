@@ -4,6 +4,7 @@ from bot.ask import Ask, Reply
 from bot.commands.book import command
 from bot.commands.lists import candidates_reply
 from bot.record import record
+from bot.words import whole_number
 from storage import capacity
 from storage.capacity import CapacityAsk
 from workflow import handoff as decisions
@@ -21,7 +22,8 @@ from workflow.who import receivers
 @command(
     "依頼 番号 役割 機関",
     "lead",
-    also="以来 いらい つなぐ offer refer",
+    also="いらい つなぐ offer refer",
+    heard="以来",
     events="handoff.offer",
     preview=True,
     undo="取下げ {number}#{n}",
@@ -123,7 +125,7 @@ def room(ask: Ask) -> Reply:
     """Answer a 打診; the answer stands on the capacity board with its age."""
     tokens = ask.words.rest.split()[1:]
     said = next((ROOM[t] for t in tokens if t in ROOM), None)
-    which = next((int(t) for t in tokens if t.isdigit()), None)
+    which = next((n for t in tokens if (n := whole_number(t)) is not None), None)
     asked = capacity.unanswered(ask.tx, ask.speaker.agencies)
     found = next((a for a in asked if which in (None, a.id)), None)
     if found is None:
@@ -227,13 +229,14 @@ def _listed(ask: Ask, n: int, number: str, list_: str, word: str) -> str:
 @command(
     "検討 番号 日",
     "asked",
-    also="検討します 検討中 けんとう 健闘 見当 拳闘 考えます consider",
+    also="検討します 検討中 けんとう 考えます consider",
+    heard="健闘 見当 拳闘",
     events="handoff.consider",
 )
 def consider(ask: Ask) -> Outcome:
     """Ask for time until a date, once; without a date, as long as the town allows."""
     case, handoff = ask.pick("consider")
-    until = ask.day(required=False, agency=handoff.to_agency)
+    until = ask.day(required=False, hours=ask.town.agencies[handoff.to_agency].hours)
     return decisions.consider(case, handoff, until, ask.act())
 
 
@@ -249,7 +252,8 @@ def question(ask: Ask) -> Outcome:
 
 @command(
     "辞退 番号 理由", "asked",
-    also="辞退します 事態 じたい むり 無理 無理です 難しい 難しいです むずかしい むずかしいです お受けできない お受けできません おうけできない 受けられない decline",
+    also="辞退します じたい むり 無理 無理です 難しい 難しいです むずかしい むずかしいです お受けできない お受けできません おうけできない 受けられない decline",
+    heard="事態",
     events="handoff.decline", undo="やはり {number}#{n}",
 )  # fmt: skip
 def decline(ask: Ask) -> Outcome:
@@ -277,7 +281,8 @@ def _too_hard(ask: Ask) -> Outcome:
 def waitlist(ask: Ask) -> Outcome:
     """Not now, but later: a date to look again."""
     case, handoff = ask.pick("waitlist")
-    return decisions.waitlist(case, handoff, ask.day(required=False, agency=handoff.to_agency), ask.act())
+    until = ask.day(required=False, hours=ask.town.agencies[handoff.to_agency].hours)
+    return decisions.waitlist(case, handoff, until, ask.act())
 
 
 @command("空きました 番号", "asked", also="空いた 空きました。 あきました place_free free", events="handoff.place_free")
@@ -290,7 +295,7 @@ def place_free(ask: Ask) -> Outcome:
 # -- the sender
 
 
-@command("回答 番号", "sender", also="解答 解凍 かいとう answer", events="handoff.answer")
+@command("回答 番号", "sender", also="かいとう answer", heard="解答 解凍", events="handoff.answer")
 def answer(ask: Ask) -> Outcome:
     """Answer the receiver's question."""
     case, handoff = ask.pick("answer")
@@ -420,7 +425,7 @@ def proxy(ask: Ask) -> Outcome:
                 choices=tuple((c.label, f"代理 {case.number} {agency.code}/{who} 辞退 {c.label}") for c in ask.town.declines.values()),
             )  # fmt: skip
         code = listed[0].code
-    until = ask.day(required=False, agency=agency.code) if said == "consider" else None
+    until = ask.day(required=False, hours=agency.hours) if said == "consider" else None
     return decisions.record_proxy(case, handoff, said, who, means, ask.act(), code=code, until=until)
 
 

@@ -21,7 +21,8 @@ from bot.receive import Answered
 from bot.settings import Settings
 from storage import cases, people
 from storage.migrate import upgrade
-from storage.store import Tx
+from storage.seal import Keys
+from storage.store import Tx, address, sqlite_engine
 from workflow.case import Case, Handoff
 from workflow.handoff import next_candidates
 from workflow.outcome import Act
@@ -304,7 +305,7 @@ async def grow(
 ) -> Grower:
     """Play the town from April to `end`; `told` hears (days gone, days in all)."""
     doc = town.read(FILE.read_text(encoding="utf-8"))
-    await app.store.transact(lambda tx: keep_town(tx, doc))
+    await app.store.transact(lambda tx: keep_town(tx, doc, clock.now(tx)))
     app.receiver.flood = 0
     grower = Grower(app, await app.store.read(app.towns.of), seed)
     intake.digits = lambda: grower.dice.randrange(1_000_000)
@@ -335,25 +336,62 @@ def _business_days(place: Town, end: datetime) -> Iterable[datetime]:
         at += timedelta(days=1)
 
 
+class NotADemonstration(Exception):
+    """This database is not a demonstration; nothing was touched."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+class GrowsInAFile(Exception):
+    """The sample town grows in an SQLite file only: leave TSUNAGI_DATABASE_URL out, or put sqlite:///path/to/demo.db there."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
 def grow_if_missing(settings: Settings, *, fresh: bool = False) -> Settings:
-    """Grow the sample town into its own file under var/ unless it is there; show progress."""
+    """Grow the sample town into its own file under var/ unless it is there; show progress.
+
+    Raises NotADemonstration for a database that is somebody's own, GrowsInAFile for PostgreSQL.
+    """
     if settings.database_url == "sqlite:///var/tsunagi.db":
         settings = settings.model_copy(update={"database_url": "sqlite:///var/demo.db"})
-    path = Path(settings.database_url.removeprefix("sqlite:///"))
-    if fresh:
-        for old in path.parent.glob(f"{path.name}*"):
-            old.unlink()
-    if path.exists():
+    url = address(settings.database_url)
+    if url.get_backend_name() != "sqlite":
+        raise GrowsInAFile
+    path = Path(url.database or "")
+    if path.exists() and not _demonstration(settings.database_url):
+        raise NotADemonstration
+    if path.exists() and not fresh:
         upgrade(settings.database_url)
         return settings
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Grown beside and moved into place, so that an interrupted growth leaves nothing half.
-    growing = path.with_suffix(".growing")
-    for old in path.parent.glob(f"{growing.name}*"):
-        old.unlink()
+    # Grown beside and moved into place, so that an interrupted growth leaves what was there, and nothing half.
+    growing = path.with_name(f"{path.name}.growing")
+    _unlink(growing)
     asyncio.run(_grow_file(settings.model_copy(update={"database_url": f"sqlite:///{growing}"})))
+    _unlink(path)
     growing.rename(path)
     return settings
+
+
+def _demonstration(database_url: str) -> bool:
+    """Whether this file is a demonstration, of whatever version; it is only read."""
+    engine = sqlite_engine(address(database_url), readers=1)
+    try:
+        with engine.begin() as connection:
+            return people.demo_clock(Tx(connection, "sqlite", Keys.of(""), set())) is not None
+    except Exception:  # no database, not one of ours, damaged: somebody's own in any case
+        return False
+    finally:
+        engine.dispose()
+
+
+def _unlink(path: Path) -> None:
+    """Remove a database file and what SQLite keeps beside it."""
+    for ending in ("", "-wal", "-shm", "-journal"):
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 async def _grow_file(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from bot.pages.frame import Desk, NotFound, View, at, show, urgency
 from bot.pages.turns import asks_now, card_view
 from bot.voice.cards import card
 from bot.voice.timeline import sentence
+from bot.words import whole_number
 from storage import cases, conversation, journal, marks, texts
 from storage.journal import Line
 from storage.store import Tx
@@ -209,6 +210,8 @@ def _issues(found: Desk, one: Case, hidden: list[tuple[str, str]]) -> View:
     gaps = sum(1 for row in rows if row.get("gap"))
     if not rows:
         summary = found.t("まだ書きとめられていません")
+    elif not one.open:
+        summary = found.t("終結したときのようすです")
     elif gaps:
         summary = found.t("{all}つのうち{n}つに担い手がいません", all=len(rows), n=gaps)
     else:
@@ -232,6 +235,10 @@ def _issue(
     if issue.status in ("settled", "not_wanted"):
         cells: list[View] = [{"kind": "plain", "text": voice.label("issue_status", issue.status)}]
         return row | {"cells": cells + [{"kind": "none"}] * (max(1, len(agencies)) - 1)}
+    if not mine and not one.open:
+        return row | {
+            "cells": [{"kind": "plain", "text": _left(found, one, issue)}] + [{"kind": "none"}] * (len(agencies) - 1)
+        }
     if not mine:
         text = found.t("資源がありません" if issue.status == "gap" else "担い手がいません")
         leads = one.open and stands("lead", found.reader, one, found.town, found.now)
@@ -242,6 +249,14 @@ def _issue(
         }
         return row | {"gap": {"text": text, "act": act} if leads else {"text": text}}
     return row | {"cells": [_cell(found, [h for h in mine if h.to_agency == a]) for a in agencies]}
+
+
+def _left(found: Desk, one: Case, issue: Issue) -> str:
+    """What a closed case says of an issue that nobody holds any more."""
+    if issue.status == "gap":
+        return found.t("終結時: 資源なし")
+    held = any(issue.no in h.issues and h.accepted_at for h in one.handoffs)
+    return found.t("役割を終えました" if held else "終結時: 担い手なし")
 
 
 def _duty_for(found: Desk, issue: Issue) -> str:
@@ -281,8 +296,7 @@ MOVES: Final = frozenset({
 
 
 def _timeline(found: Desk, one: Case, lines: Sequence[Line]) -> View:
-    asked = found.query("lines")
-    most = max(LINES, min(int(asked), 2_000)) if asked.isdigit() else LINES
+    most = max(LINES, min(whole_number(found.query("lines")) or 0, 2_000))
     newest = list(reversed(lines))
     shown: View = {
         "id": "timeline", "calm": found.t("まだ何もありません。"), "rows": [_row(found, one, line) for line in newest[:most]],

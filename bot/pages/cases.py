@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from bot.pages.frame import Desk, show
+from bot.words import whole_number
 from storage import cases as kept
 from storage import marks
 from storage.cases import CaseRow, Filter
@@ -46,13 +47,13 @@ class Wanted:
             urgency=asked.urgency if asked.urgency in set(Urgency) else "",
             agency=asked.agency if asked.agency in agencies_of(found) else "",
             stage=asked.stage if asked.stage in STAGES else "",
-            page=asked.page if asked.page.isascii() and asked.page.isdigit() else "",
+            page=asked.page if whole_number(asked.page) else "",
         )
 
     @property
     def number(self) -> int:
         """The page, from 1."""
-        return min(max(int(self.page or 1), 1), MOST // PAGE)
+        return min(whole_number(self.page) or 1, MOST // PAGE)
 
     def filter(self, *, stages: tuple[str, ...] = ()) -> Filter:
         return Filter(

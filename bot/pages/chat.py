@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 from starlette.responses import Response
 
 from bot.pages import beside, naming, saying
-from bot.pages.frame import Desk, View, at, clock, show
+from bot.pages.frame import Desk, NotFound, View, at, clock, show
 from bot.pages.saying import OWN
 from bot.reading import Reading
+from bot.words import whole_number
 from storage import conversation, reads
 from storage.conversation import Said
 from storage.letters import LetterRow
@@ -38,7 +39,9 @@ async def chat(found: Desk) -> Response:
     me = found.reader
     asked = found.query("room")
     room = asked if asked in me.agencies else None
-    before = int(found.query("before")) if found.query("before").isdigit() else None
+    if asked and room is None and asked != OWN:
+        raise NotFound
+    before = whole_number(found.query("before"))
     await naming.give(found)
     view, newest = await found.read(lambda tx: _view(tx, found, room, before))
     if newest:

@@ -10,7 +10,7 @@ from functools import cache, cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
@@ -33,6 +33,11 @@ STATIC: Final = Path(__file__).parent.parent / "static"
 TEMPLATES: Final = Path(__file__).parent / "templates"
 #: A session in use lives on; it is written down no oftener than this many seconds.
 TOUCHED_EVERY: Final = 600
+#: What a form (or, as X-As, a page renewing itself) says of itself: for whom its page was made.
+AS: Final = "as"
+#: Who may take in a consultation.
+TAKES_IN: Final = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
+ANOTHER: Final = "この画面は{then}のままです。いまは{now}になっています。読みなおしてください。"
 
 
 class NotForYou(Exception):
@@ -142,10 +147,11 @@ def from_here(request: Request) -> bool:
     """
     forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
     client = request.client.host if request.client else ""
-    return not forwarded and _loopback(client) and _loopback(request.url.hostname or "")
+    return not forwarded and loopback(client) and loopback(request.url.hostname or "")
 
 
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Say whether a host is this machine itself and nothing that another one could reach."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -162,6 +168,12 @@ def _t(words: str) -> str:
     return words if found is None else found.voice.t(words)
 
 
+def _as_whom() -> str:
+    """The code of whoever this page is made for; empty at the door."""
+    found = _desk.get()
+    return found.me.code if found is not None and found.me is not None else ""
+
+
 @cache
 def build() -> str:
     """A short name for this very set of assets: browsers keep them for ever, and a new one is asked for at once."""
@@ -174,6 +186,7 @@ ENVIRONMENT: Final = Environment(
 )
 ENVIRONMENT.globals["t"] = _t
 ENVIRONMENT.globals["build"] = build
+ENVIRONMENT.globals["as_whom"] = _as_whom
 
 
 def show(found: Desk, template: str, title: str, section: str = "", /, *, status: int = 200, **view: Any) -> Response:
@@ -218,6 +231,7 @@ def _me(found: Desk, me: Staff) -> View:
         "agency_name": found.voice.agency(me.agency),
         "code": me.code,
         "volunteer": me.volunteer,
+        "takes_in": me.has(*TAKES_IN),
     }
 
 
@@ -253,14 +267,17 @@ Handler = Callable[[Desk], Awaitable[Response]]
 
 
 def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-    """A page for somebody signed in; everybody else is sent to the door and back."""
+    """A page for somebody signed in; everybody else is sent to the door and back.
+
+    Windows of one browser share a session: a page made for somebody else is answered 409, and nothing is done.
+    """
 
     async def asked(request: Request) -> Response:
         found = await desk(request)
         if found.me is None:
-            back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            asks_again = request.method == "GET" and back != "/"
-            return RedirectResponse(f"/sign-in?next={quote(back, safe='')}" if asks_again else "/sign-in", 303)
+            return RedirectResponse(_door_of(request), 303)
+        if await made_for_another(found):
+            return await another(found)
         try:
             return await handler(found)
         except NotForYou:
@@ -274,6 +291,46 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             return missing(found)
 
     return asked
+
+
+def _door_of(request: Request) -> str:
+    """The door with the way back; whoever was sending something is told there that it was not sent."""
+    posted = request.method == "POST"
+    query = f"?{request.url.query}" if request.url.query else ""
+    back = _came_from(request) if posted else request.url.path + query
+    asked = ({"next": back} if back not in ("", "/") else {}) | ({"unsent": "1"} if posted else {})
+    return f"/sign-in?{urlencode(asked)}" if asked else "/sign-in"
+
+
+def _came_from(request: Request) -> str:
+    """The page of ours that a form was sent from; empty when the browser does not say."""
+    try:
+        parts = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return ""
+    return local(parts.path + (f"?{parts.query}" if parts.query else "")) if parts.netloc == request.url.netloc else ""
+
+
+async def _made_for(request: Request) -> str:
+    said = (await request.form()).get(AS, "") if request.method == "POST" else request.headers.get("x-as", "")
+    return said if isinstance(said, str) else ""
+
+
+async def made_for_another(found: Desk) -> bool:
+    """Say whether the page that asks was made for another person than who is signed in now."""
+    return await _made_for(found.request) not in ("", found.reader.code)
+
+
+async def another(found: Desk) -> Response:
+    """Say whose page that was and who is here now, with the way to read it again."""
+    then, request = await _made_for(found.request), found.request
+    was = found.voice.person(then) if then in found.town.staff else found.t("ほかの方")
+    text = found.t(ANOTHER, then=was, now=found.voice.person(found.reader.code))
+    again = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.method == "POST":
+        again = _came_from(request) or "/"
+    links = [{"label": found.t("読みなおす"), "href": again}]
+    return worded(found, "いまは、ほかの方です", text, 409, links=links, still=True)
 
 
 def missing(found: Desk) -> Response:

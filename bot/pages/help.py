@@ -39,6 +39,7 @@ MEANING: Final = {
     "proxy": "電話やFAX、会議でのお返事を代わりに書きとめます。ご本人には2営業日のあいだ「ちがいます」と言えます。",
     "object_proxy": "代わりに書かれたお返事が、言ったことと違うと伝えます。",
     "move": "相談をつぎの段階へ移します。足りないことがあれば、それを決めることばが示されます。",
+    "forward": "相談を、つぎの段階へ進めます。足りないことがあれば、それを決めることばが示されます。",
     "suspend": "見直す日を決めて、中断を提案します。別の方が承認します。",
     "resume": "中断した相談や、休んでいた役割を再び始めます。",
     "death": "ご逝去を記録します。待ちも、まだ届いていないお知らせも、すぐに止まります。",
@@ -49,6 +50,7 @@ MEANING: Final = {
     "reassign": "主担当をほかの機関にお願いします。引き受けられるまで、いまの主担当が続けます。",
     "interim": "調整役の機関がすぐに主担当を預かります。長くて10営業日です。",
     "extend": "いちばん近い期限を延ばします。2回までです。",
+    "extend_back": "直前の期限延長を取り消し、元の日に戻します。",
     "end_coordination": "多機関協働の関わりに区切りをつけます。相談と役割は続きます。",
     "conference": "会議を予定します。支援会議は市が招集します。",
     "emergency": "命の危険のとき。電話番号がすぐに出て、当番に届きます。番号をそえると、その相談が緊急になります。",
@@ -159,11 +161,17 @@ def _shelves(found: Desk) -> list[dict[str, Any]]:
 
 
 def _word(found: Desk, one: Command) -> dict[str, Any]:
-    forms = [form for form in one.forms if form not in (one.word, one.name)]
     return {
-        "id": f"word-{one.name}", "word": one.word, "usage": one.usage, "forms": found.voice.say("list.comma").join(forms),
+        "id": f"word-{one.name}", "word": one.word, "usage": one.usage, "forms": found.voice.between("list.comma").join(_forms(one, found.voice.lang)),
         "meaning": meaning(found, one), "inside": one.inside, "button": not one.listed, "undo": bool(one.undo),
     }  # fmt: skip
+
+
+def _forms(one: Command, lang: str) -> list[str]:
+    """The other ways to say it, in the reader's language first; slips of the keyboard are understood but not shown."""
+    english = lang == "en"
+    shown = [f for f in one.forms if f != one.word and f not in one.heard and (english or f != one.name)]
+    return sorted(shown, key=lambda form: form.isascii() != english)
 
 
 def meaning(found: Desk, one: Command) -> str:
@@ -197,7 +205,12 @@ def _move(found: Desk, kind: str, edge: Edge) -> dict[str, str]:
     there = edge.dest if edge.dest != edge.source else None
     to = t("もとのところ") if edge.back else voice.label(kind, there) if there else t("そのまま")
     return {
-        "event": voice.label("event", edge.event), "to": to,
+        "event": _event(found, kind, edge.event), "to": to,
         "who": voice.join([voice.label("relation", actor) for actor in edge.actors]),
         "when": voice.say("list.comma").join(t(GUARDS.get(guard, guard)) for guard in edge.guards),
     }  # fmt: skip
+
+
+def _event(found: Desk, kind: str, event: str) -> str:
+    """A role's `hold` rests it; an issue's gives it somebody who takes it on."""
+    return found.voice.label("event", "issue.hold" if (kind, event) == ("issue_status", "hold") else event)

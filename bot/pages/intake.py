@@ -9,12 +9,11 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from adapters.base import Address, Inbound, Said, Sender
-from bot.pages.frame import Desk, nonce, show
+from bot.pages.frame import TAKES_IN, Desk, nonce, show
 from bot.record import record
 from storage import cases, texts
 from storage.store import Tx
 from workflow.outcome import Act, Outcome
-from workflow.people import Role
 from workflow.who import knows
 
 TOLD: Final = "case.told"  #: the form's sealed words
@@ -29,7 +28,8 @@ CONSENTS: Final = (
 )
 CALLERS: Final = ("ご本人", "ご家族", "近所の方", "民生委員・地域の方", "ほかの機関", "そのほか")
 ANYWHERE: Final = "anywhere"
-WRITTEN: Final = ("name", "birth", "contact", "story")
+#: What is written in a person's own words, and what its field is called.
+WRITTEN: Final = {"name": "お名前", "birth": "生年月日", "contact": "連絡先", "story": "はじめに聞いたこと"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Double:
 
 async def intake(found: Desk) -> Response:
     """Fill in, look again, open."""
-    found.only(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
+    found.only(*TAKES_IN)
     if found.request.method != "POST":
         return _asked(found, 1, Draft())
     form = await found.request.form()
@@ -75,6 +75,8 @@ async def intake(found: Desk) -> Response:
     errors = _errors(found, draft)
     if errors:
         return _asked(found, 1, draft, errors)
+    if errors := _too_long(found, draft):
+        return _asked(found, 2, draft, errors)
     if step == 1:
         return _asked(found, 2, draft)
     if step == 2:
@@ -85,7 +87,11 @@ async def intake(found: Desk) -> Response:
 def _read(found: Desk, form: FormData) -> Draft:
     """Take what was filled in; what the town does not know is left out."""
     town = found.town
-    plain = {n: str(form.get(n, "")).strip()[:LONGEST] for n in ("urgency", "district", "caller", "consent", *WRITTEN)}
+    # A browser sends a line's end as two characters and counts it as one.
+    plain = {
+        n: str(form.get(n, "")).replace("\r\n", "\n").strip()
+        for n in ("urgency", "district", "caller", "consent", *WRITTEN)
+    }
     concerns = tuple(str(c) for c in form.getlist("concern") if c in town.concerns)
     draft = Draft(concerns, **plain, nonce=str(form.get("nonce", ""))[:40] or nonce())
     return replace(
@@ -108,12 +114,23 @@ def _errors(found: Desk, draft: Draft) -> dict[str, str]:
     return {name: found.t(text) for name, (given, text) in wanted.items() if not given}
 
 
+def _too_long(found: Desk, draft: Draft) -> dict[str, str]:
+    """Name each field that holds more than is kept: nothing is cut unseen, and nothing of it is lost."""
+    said = found.t("{label}は{most}字までです。いまは{n}字あります")
+    written = {name: len(getattr(draft, name)) for name in WRITTEN}
+    return {
+        name: said.format(label=found.t(WRITTEN[name]), most=f"{LONGEST:,}", n=f"{n:,}")
+        for name, n in written.items()
+        if n > LONGEST
+    }
+
+
 # -- the three steps
 
 
 def _asked(found: Desk, step: int, draft: Draft, errors: Mapping[str, str] | None = None, **more: Any) -> Response:
     errors = errors or {}
-    fields = _first(found, draft, errors) if step == 1 else _second(found, draft) if step == 2 else []
+    fields = _first(found, draft, errors) if step == 1 else _second(found, draft, errors) if step == 2 else []
     own = ("concern", "urgency", "district", "caller", "consent") if step == 1 else WRITTEN if step == 2 else ()
     labels = {1: "つぎへ お名前と連絡先", 2: "つぎへ 確かめる", 3: "受け付ける"}
     return show(
@@ -155,22 +172,29 @@ def _first(found: Desk, draft: Draft, errors: Mapping[str, str]) -> list[dict[st
     return made
 
 
-def _second(found: Desk, draft: Draft) -> list[dict[str, Any]]:
+def _second(found: Desk, draft: Draft, errors: Mapping[str, str]) -> list[dict[str, Any]]:
     t = found.t
-    return [
+    made: list[dict[str, Any]] = [
         {"kind": "text", "f": {
-            "id": "name", "label": t("お名前"), "need": "may", "value": draft.name, "autocomplete": "off",
+            "id": "name", "need": "may", "value": draft.name, "autocomplete": "off",
             "hint": t("ふりがなだけでも、わからなければ空のままでかまいません。")}},
         {"kind": "text", "f": {
-            "id": "birth", "label": t("生年月日"), "need": "may", "value": draft.birth, "autocomplete": "off",
+            "id": "birth", "need": "may", "value": draft.birth, "autocomplete": "off",
             "placeholder": "1950-04-01"}},
         {"kind": "text", "f": {
-            "id": "contact", "label": t("連絡先"), "need": "may", "value": draft.contact, "autocomplete": "off",
+            "id": "contact", "need": "may", "value": draft.contact, "autocomplete": "off",
             "hint": t("電話番号か、つながる方法を。")}},
         {"kind": "text", "f": {
-            "id": "story", "label": t("はじめに聞いたこと"), "need": "may", "value": draft.story, "rows": 5,
-            "hint": t("封をして保管します。関わる方だけが読めます。")}},
+            "id": "story", "need": "may", "value": draft.story, "rows": 5,
+            "hint": t("封をして保管します。関わる方だけが読めます。2,000字まで。")}},
     ]  # fmt: skip
+    for one in made:
+        field_ = one["f"]
+        field_ |= {"label": t(WRITTEN[field_["id"]]), "error": errors.get(field_["id"], "")}
+        if "rows" not in field_:
+            # Not on the story: of a longer text that is pasted the browser would keep the beginning and say nothing.
+            field_["maxlength"] = LONGEST
+    return made
 
 
 def _option(value: str, label: str, chosen: bool) -> dict[str, Any]:
@@ -191,8 +215,8 @@ def _summary(found: Desk, draft: Draft) -> list[dict[str, str]]:
         ("困りごと", voice.join([voice.label("concern", c) for c in draft.concerns])),
         ("急ぎぐあい", voice.label("urgency", draft.urgency)),
         ("お住まいの圏域", t("市内のどこか") if draft.district == ANYWHERE else draft.district),
-        ("同意", consent), ("だれからの相談ですか", t(draft.caller) if draft.caller else ""), ("お名前", draft.name),
-        ("生年月日", draft.birth), ("連絡先", draft.contact), ("はじめに聞いたこと", draft.story),
+        ("同意", consent), ("だれからの相談ですか", t(draft.caller) if draft.caller else ""),
+        *((label, getattr(draft, name)) for name, label in WRITTEN.items()),
     )  # fmt: skip
     return [{"label": t(label), "value": value} for label, value in rows if value]
 
@@ -268,12 +292,8 @@ def _seal(tx: Tx, found: Desk, number: str, draft: Draft) -> None:
         return
     if hash_ := _fingerprint(tx, draft):
         texts.set_hash(tx, case.household, hash_)
-    rows = (
-        ("だれからの相談ですか", draft.caller),
-        ("お名前", draft.name),
-        ("生年月日", draft.birth),
-        ("連絡先", draft.contact),
-    )
+    about = [(label, getattr(draft, name)) for name, label in WRITTEN.items() if name != "story"]
+    rows = [("だれからの相談ですか", draft.caller), *about]
     lines = [f"{label} {value}" for label, value in rows if value] + ([draft.story] if draft.story else [])
     if not lines:
         return

@@ -131,7 +131,7 @@ def _case_row(found: Desk, row: CaseRow, mark: str, what: str) -> dict[str, Any]
     return {
         "number": row.number, "mark": mark, "urgency": urgency(found, row), "lead": lead_name(found, row),
         "stage": {"id": row.stage, "label": voice.label("stage", row.stage)}, "due": _due(found, row, now),
-        "wait": label if what in ("", label) else f"{what}、{label}" if label else what,
+        "wait": label if what in ("", label) else found.t("、").join((what, label)) if label else what,
     }  # fmt: skip
 
 

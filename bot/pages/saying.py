@@ -7,7 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from adapters.base import Address, Chose, Inbound, Said, Sender
-from bot.pages.frame import Desk, View, back_to, clock, nonce
+from bot.pages.frame import TAKES_IN, Desk, View, back_to, clock, nonce
 from bot.reading import as_written, undone_by
 from storage import conversation
 from storage.letters import LetterRow
@@ -16,6 +16,8 @@ from storage.store import Tx
 OWN: Final = "me"
 #: An answer stays on the page where the words were said for this long (town time).
 SHOWN: Final = timedelta(minutes=15)
+#: Letters of one's own words that stand above their answer on a page; the whole is in one's own room.
+ECHOED: Final = 120
 #: A letter's name and the words of one of its buttons; without a letter it is words alone.
 _PRESSED: Final = re.compile(r"([A-Za-z0-9_-]{21})[ |](.+)", re.DOTALL)
 _PLACE: Final = re.compile(r"(board|today|stuck|town|intake|case:[0-9-]{6,12})")
@@ -77,6 +79,8 @@ def message(
     choices = [{"label": c.label, "token": token(letter, c.says), "style": c.style} for c in made.choices]
     if over and any(c.says == "送る" for c in made.choices):
         choices = []
+    if found.may(*TAKES_IN) and any(c.says.startswith("受付 ") for c in made.choices):
+        choices.append({"label": found.t("くわしく書く"), "href": "/intake", "style": "quiet"})
     if not made.facts:
         text = f"{made.title}\n{made.text}" if made.title else made.text
         return shown | {"text": text, "choices": choices}
@@ -96,7 +100,8 @@ def said_here(tx: Tx, found: Desk, place: str, back: str) -> View | None:
         behind = asked.get(letter.inbox_id or 0)
         if behind is not None and behind.conversation == place:
             hidden = fields(found, place, back)
-            return {"message": message(found, letter, hidden, private=False), "words": behind.words}
+            words = behind.words if len(behind.words) <= ECHOED else f"{behind.words[:ECHOED]}…"
+            return {"message": message(found, letter, hidden, private=False), "words": words}
         if behind is not None:
             return None  # the newest words were said elsewhere: their answer stands there
     return None

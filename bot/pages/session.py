@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from bot import sign
 from bot.clock import real
-from bot.pages.frame import COOKIE, Desk, View, back_to, desk, from_here, local, show
+from bot.pages.frame import COOKIE, Desk, View, another, back_to, desk, from_here, local, made_for_another, show
 from storage.store import Tx
 from workflow.people import Role, Staff
 
@@ -39,13 +39,14 @@ async def sign_in(request: Request) -> Response:
     return await _enter(found) if request.method == "POST" else _door(found)
 
 
-def _door(found: Desk, error: str = "", status: int = 200, code: str = "") -> Response:
+def _door(found: Desk, error: str = "", status: int = 200, code: str = "", to: str = "") -> Response:
     choosing = found.demo and from_here(found.request)
     people = [_person(found, one) for one in _in_order(found)] if choosing else []
     title = "見本の入口" if choosing else "入口"
     return show(
         found, "door.html", found.t(title), plain=True, people=people[: len(FIRST)], others=people[len(FIRST) :], town=found.town.name,
-        code=code or found.query("code"), to=local(found.query("next")), error=found.t(error) if error else "", status=status,
+        code=code or found.query("code"), to=local(to or found.query("next")), error=found.t(error) if error else "", status=status,
+        unsent=bool(found.query("unsent")),
     )  # fmt: skip
 
 
@@ -69,14 +70,14 @@ async def _enter(found: Desk) -> Response:
     if who and found.demo and from_here(found.request) and who in found.town.staff:
         return _with_session(found, await found.write(lambda tx: sign.begin(tx, who, real())), to)
     if _too_often(found.request):
-        return _door(found, OFTEN, 429, code)
+        return _door(found, OFTEN, 429, code, to)
 
     def redeem(tx: Tx) -> str | None:
         staff = sign.redeem(tx, code, found.app.clock.now(tx))
         return sign.begin(tx, staff, real()) if staff in found.town.staff and staff else None
 
     token = await found.write(redeem) if code else None
-    return _door(found, WRONG, 422, code) if token is None else _with_session(found, token, to)
+    return _door(found, WRONG, 422, code, to) if token is None else _with_session(found, token, to)
 
 
 def _too_often(request: Request) -> bool:
@@ -98,9 +99,11 @@ def _with_session(found: Desk, token: str, to: str) -> Response:
 
 
 async def sign_out(request: Request) -> Response:
-    app = request.app.state.tsunagi
+    found = await desk(request)
+    if found.me is not None and await made_for_another(found):
+        return await another(found)
     token = request.cookies.get(COOKIE, "")
-    await app.store.transact(lambda tx: sign.end(tx, token, real()))
+    await found.write(lambda tx: sign.end(tx, token, real()))
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(COOKIE)
     return answer

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bot.pages.frame import bare
+from bot.words import whole_number
 
 MOST_BYTES: Final = 1_000_000
 HEADERS: Final = {
@@ -89,7 +90,7 @@ def _cookie(value: bytes) -> bool:
 async def _body(scope: Scope, receive: Receive) -> bytes:
     """Read the whole body, as far as a form may be long."""
     length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if length.isdigit() and int(length) > MOST_BYTES:
+    if (whole_number(length.decode("latin-1")) or 0) > MOST_BYTES:
         raise TooLarge
     body = b""
     while True:

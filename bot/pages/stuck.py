@@ -6,6 +6,7 @@ from typing import Any, Final
 from starlette.responses import RedirectResponse, Response
 
 from bot.pages.frame import Desk, iso, show
+from bot.words import whole_number
 from storage import cases, figures, inbox, letters, people
 from storage.inbox import Parked
 from storage.letters import LetterRow
@@ -17,9 +18,9 @@ log = logging.getLogger(__name__)
 #: What the address carries after an act, and what is said of it.
 SAID: Final = {
     "sending": ("ok", "もう一度送ります。届いたら、ここから消えます。"),
-    "heard": ("ok", "もう一度うけとりました。お返事はご本人に届いています。"),
+    "heard": ("ok", "もう一度受け取りました。お返事はご本人に届いています。"),
     "still": ("late", "まだうまくいきません。記録は変わっていません。管理者にお知らせください。"),
-    "dropped": ("ok", "あきらめました。記録には残ります。"),
+    "dropped": ("ok", "ここで閉じました。記録には残ります。"),
     "gone": ("calm", "もう片づいていました。"),
 }
 
@@ -30,9 +31,8 @@ async def stuck(found: Desk) -> Response:
     if found.request.method == "POST":
         form = await found.request.form()
         what, _, act = str(form.get("do", "")).partition(":")
-        id_ = str(form.get("id", ""))
-        known = id_.isascii() and id_.isdecimal() and int(id_[:20]) < 1 << 63
-        said = await _act(found, what, act, int(id_)) if known else "gone"
+        id_ = whole_number(str(form.get("id", "")))
+        said = "gone" if id_ is None else await _act(found, what, act, id_)
         return RedirectResponse(f"/stuck?said={said}", 303)
     said_now = SAID.get(found.request.query_params.get("said", ""))
     notice = {"style": said_now[0], "text": found.t(said_now[1])} if said_now else None
@@ -83,7 +83,7 @@ def _event(tx: Tx, found: Desk, one: Parked) -> dict[str, Any]:
     who = kept.speaker if inside else people.linked(tx, kept.platform, kept.speaker or "")
     return {
         "id": f"event-{one.id}", "value": one.id, "who": voice.person(who) if who else found.t("登録のない方"),
-        "where": voice.label("surface", kept.platform), "why": one.error,
+        "where": voice.label("surface", kept.platform), "why": found.t("内部の不具合"),
         "what": found.t("ボタン") if kept.kind == "press" else found.t("ことば"),
         "at": {"text": voice.moment(kept.received_at, found.now), "iso": iso(kept.received_at)},
         # What is said outside is not kept (workflow.md §6): whoever said it says it again.

@@ -24,6 +24,8 @@ from workflow.who import reach
 Turn = tuple[Case, Wait]
 #: Answered on their own card: too many answers for a row, or something to read first.
 OFFERS: Final = ("react", "decide", "decide_weekly")
+#: The case's lead sees to it that it is made; only the official can make it.
+DECISIONS: Final = ("decision",)
 CHECK_INS: Final = ("checkin", "checkin_missed", "checkin_missed_harsh")
 #: What somebody else owes to whoever leads or sent.
 THEIRS: Final = (*OFFERS, "answer_question", "condition", "waitlist", "first_contact", "first_contact_again", "withdrawal",
@@ -62,9 +64,15 @@ def mine_and_theirs(tx: Tx, found: Desk) -> tuple[list[Turn], list[Turn]]:
     known = {case.id for case in own}
     owners = [o for role, owed in OWED.items() if me.has(role) for o in owed]
     owed = cases.open_waits(tx, owners=owners, limit=200) if owners else []
+    decides = me.has(Role.OFFICIAL)
+    owed += cases.open_waits(tx, kinds=DECISIONS, limit=200) if decides else []
     more = [cases.load(tx, id_, lock=False) for id_ in dict.fromkeys(o.case.id for o in owed) if id_ not in known]
     ask.cached = [*own, *(case for case in more if case)]
-    questions = open_questions(ask)
+    questions = [turn for turn in open_questions(ask) if decides or turn[1].kind not in DECISIONS]
+    if decides:
+        listed = {wait.id for _, wait in questions}
+        questions += [(c, w) for c in ask.cached for w in c.waits if w.kind in DECISIONS and w.id not in listed]
+        questions.sort(key=lambda turn: (-turn[1].urgency.rank, turn[1].due_at))
     asked = {wait.id for _, wait in questions}
     theirs = [
         (case, wait) for case in own for wait in case.waits
@@ -78,6 +86,8 @@ def _waits_for(found: Desk, case: Case, wait: Wait) -> bool:
     me, handoff = found.reader.code, _handoff(case, wait)
     if wait.kind == "answer_question":
         return handoff is not None and me in reach("receiver", case, found.town, found.now, handoff=handoff)
+    if wait.kind in DECISIONS:
+        return me == case.lead
     if handoff is not None and me in reach(wait.owner, case, found.town, found.now, handoff=handoff):
         return False
     return me == case.lead or (handoff is not None and me == handoff.sender)
@@ -146,7 +156,7 @@ def day(tx: Tx, found: Desk) -> dict[str, Any]:
     opened = next((turn for turn in questions if str(turn[1].id) == chosen), None)
     calls = _calls(tx, found)
     rows = [*calls, *(_row(found, case, wait, words.get(case.id, "")) for case, wait in questions)]
-    coming = min((w.due_at for c, w in theirs), default=None)
+    coming = min((w.due_at for _, w in theirs if w.paused_left is None and w.due_at > found.now), default=None)
     none = found.voice.say("today.none")
     calm = found.voice.say("today.none_next", day=found.voice.day(coming)) if coming else none
     return {
@@ -198,7 +208,7 @@ def _note(found: Desk, handoff: Handoff | None, wait: Wait) -> str:
 
 def _their_row(found: Desk, case: Case, wait: Wait, mark: str) -> dict[str, Any]:
     handoff, voice = _handoff(case, wait), found.voice
-    who = voice.label("relation", wait.owner)
+    who = voice.label("relation", "official" if wait.kind in DECISIONS else wait.owner)
     if handoff is not None:
         asked_me = wait.kind == "answer_question" and handoff.to_agency in found.reader.agencies
         who = voice.agency(handoff.from_agency if asked_me else handoff.to_agency)

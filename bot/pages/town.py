@@ -8,13 +8,14 @@ import segno
 from starlette.responses import Response
 
 from bot import sign
-from bot.pages.frame import Desk, NotForYou, back_to, iso, nonce, show
+from bot.pages.frame import Desk, NotForYou, back_to, iso, loopback, nonce, show
 from bot.reading import as_written
 from bot.voice.speech import WEEKDAYS
-from storage import letters, people
+from storage import journal, letters, people
 from storage.people import AbsenceRow
 from storage.store import Tx
 from workflow.calendar import Hours
+from workflow.outcome import Entry
 from workflow.people import Agency, OnCall, Role, Staff
 
 READERS: Final = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL, Role.ADMIN, Role.PRIVACY)
@@ -38,17 +39,20 @@ async def invite(found: Desk) -> Response:
     paper = form.get("kind") == "paper"
     by = found.reader.code
     code = await found.app.store.transact(
-        lambda tx: sign.invite(tx, one.code, "paper" if paper else "code", by, found.now)
+        lambda tx: sign.invite(tx, one.code, "paper" if paper else "code", by, found.now, "web")
     )
     base = found.app.settings.base_url or str(found.request.base_url)
     link = f"{base.rstrip('/')}/sign-in?code={code}"
     image = segno.make(link, micro=False).svg_data_uri(dark="#000", light="#fff", scale=5, border=3)
     lives = "この合言葉は14日間、1回だけ使えます。" if paper else "この合言葉は10分間、1回だけ使えます。"
-    shown = {"name": found.voice.person(one.code), "code": code, "link": link, "image": image, "lives": found.t(lives)}
+    shown: dict[str, str | bool] = {
+        "name": found.voice.person(one.code), "code": code, "link": link, "image": image, "lives": found.t(lives),
+        "here_only": not found.app.settings.base_url and loopback(found.request.url.hostname or ""),
+    }  # fmt: skip
     return await _page(found, _Asked(), made=shown)
 
 
-async def _page(found: Desk, asked: "_Asked", made: dict[str, str] | None = None) -> Response:
+async def _page(found: Desk, asked: "_Asked", made: dict[str, str | bool] | None = None) -> Response:
     rows, answer = await found.read(lambda tx: _read(tx, found))
     said = answer if found.request.query_params.get("said") else None
     return show(
@@ -126,7 +130,11 @@ async def come_back(found: Desk) -> Response:
 
     def take_back(tx: Tx) -> bool:
         row = next((r for r in people.absence_rows(tx, found.now) if str(r.id) == asked), None)
-        return row is not None and _may_take_back(found, row) and people.cancel_absence(tx, row.id, found.now)
+        if row is None or not _may_take_back(found, row) or not people.cancel_absence(tx, row.id, found.now):
+            return False
+        data = {"person": row.absence.staff, "start": row.absence.start.isoformat()}
+        journal.append_town(tx, Entry("town.back", data=data), found.reader.code, "web", found.now)
+        return True
 
     if not await found.write(take_back):
         raise NotForYou

@@ -133,7 +133,8 @@ async function refresh() {
   }
   try {
     for (const [url, list] of regions) {
-      const answer = await fetch(url, { headers: { "X-Live": "1" }, credentials: "same-origin" });
+      const answer = await fetch(url, { headers: { "X-Live": "1", "X-As": document.body.dataset.as ?? "" }, credentials: "same-origin" });
+      if (answer.status === 409) { await part(answer); return; }
       if (!answer.ok) throw new Error(String(answer.status));
       if (answer.redirected && new URL(answer.url).pathname !== new URL(url, location).pathname) { location.reload(); return; }
       swap(new DOMParser().parseFromString(await answer.text(), "text/html"), list);
@@ -146,6 +147,16 @@ async function refresh() {
     asking = null;
     if (more) setTimeout(refresh, 200);
   }
+}
+
+// Another window of this browser has become somebody else: this one says so, and nothing on it can be pressed any more.
+async function part(answer) {
+  const said = $("#main", new DOMParser().parseFromString(await answer.text(), "text/html"));
+  delete document.body.dataset.events;
+  stream?.close();
+  $$("main ~ *, nav.tabs, aside.demo").forEach((e) => e.remove());
+  $("#main").replaceWith(document.importNode(said, true));
+  $("#main").focus();
 }
 
 // ── The line ──────────────────────────────────────────────────────────
@@ -247,6 +258,7 @@ async function send(form, data) {
     const text = await answer.text();
     const here = new URL(answer.url).pathname === location.pathname;
     rest(form);
+    if (answer.status === 409) { keepDraft(form); await part(new Response(text)); return; }
     if (!answer.ok) throw new Error(String(answer.status));
     if (!here || !$$("[data-live]").length) { location.assign(answer.redirected ? answer.url : location.href); return; }
     if (form.matches(".composer")) { form.reset(); }
@@ -265,6 +277,11 @@ async function send(form, data) {
 const draftKey = (form) => `draft:${form.dataset.draft}:${location.pathname}`;
 const draftFields = (form) => [...form.elements].filter((e) => e.name && e.name !== "csrftoken" && !["hidden", "password", "file", "submit"].includes(e.type));
 
+function keepDraft(form) {
+  if (!form.matches("[data-draft]")) return;
+  kept(sessionStorage, draftKey(form), JSON.stringify(draftFields(form).map((e) => (["checkbox", "radio"].includes(e.type) ? e.checked : e.value))));
+}
+
 function restoreDraft(form) {
   const draft = JSON.parse(kept(sessionStorage, draftKey(form)) ?? "null");
   if (!draft || $(".error-summary", form.parentElement)) return;
@@ -278,7 +295,7 @@ function restoreDraft(form) {
 document.addEventListener("input", (event) => {
   const form = event.target.closest?.("form[data-draft]");
   if (!form) return;
-  kept(sessionStorage, draftKey(form), JSON.stringify(draftFields(form).map((e) => (["checkbox", "radio"].includes(e.type) ? e.checked : e.value))));
+  keepDraft(form);
   const note = $("[data-drafted]", form);
   if (note) note.textContent = fill(words.kept, { time: clockTime() });
 });

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from datetime import date, time
 from functools import cache
+from pathlib import Path as File
 from string import Formatter
 from typing import Final
 
@@ -44,8 +45,8 @@ from workflow.path import STAGES
 from workflow.people import LEAD, WATCH, Absence, Agency, Code, Duty, OnCall, Phone, Post, Role, Staff, Town
 
 __all__ = [
-    "Doc", "TownMistake", "build", "defaults", "diff", "parse", "read", "show", "staff_csv", "with_staff",
-    "years_around",
+    "Doc", "NotUtf8", "TownMistake", "build", "defaults", "diff", "parse", "read", "show", "staff_csv", "text_of",
+    "with_staff", "years_around",
 ]  # fmt: skip
 
 YEARS: Final = range(2024, 2041)  #: whose holidays a document holds unless the caller names others
@@ -58,6 +59,21 @@ RESERVED: Final[Mapping[str, frozenset[str]]] = {
     "closing": frozenset({"info_only", "mistake", "duplicate", "deceased", "no_contact"}),
     "decline": frozenset({"missing_information", "other"}),
 }
+
+
+class NotUtf8(ValueError):
+    """{name}: 文字コードを UTF-8 にして保存しなおしてください。"""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name}: 文字コードを UTF-8 にして保存しなおしてください。")
+
+
+def text_of(file: File) -> str:
+    """Read a town file, with or without the mark that Windows writes first. Raise NotUtf8 for CP932 and the like, or OSError."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise NotUtf8(file.name) from None
 
 
 def read(

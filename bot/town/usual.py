@@ -66,11 +66,11 @@ def _plain_rung(rung: Rung) -> Doc:
 
 
 def show(doc: Doc) -> str:
-    """Write a kept document as a town file: what `read` would make the same document of."""
+    """Write a kept document as a town file: what `read` would make the same document of; marks only where they are the town's own."""
     import tomlkit  # only here: it is slow to import
 
     out: Doc = {
-        "marks": doc["marks"],
+        **({} if doc["marks"] == usual()["marks"] else {"marks": doc["marks"]}),
         "municipality": {k: v for k, v in doc["municipality"].items() if k not in DERIVED},
     }
     for kind in ("agency", "staff", "oncall", *CODE_LISTS):

@@ -617,6 +617,12 @@ SILENT: Final = frozenset(
 LOUD: Final = frozenset({"urgency_raised", "emergency_opened", "abuse", "safety", "next_candidates", "expired"})
 
 
+#: In which states what these tell of is still so, and the handoff's day is theirs.
+STANDING: Final[Mapping[str, tuple[str, ...]]] = {
+    "considering": ("considering", "info_requested"), "waitlisted": ("waitlisted",), "on_hold": ("on_hold",),
+}  # fmt: skip
+
+
 def _variant(s: Scene) -> str:
     """Which wording of a notice fits what it tells."""
     h, case = s.handoff, s.case
@@ -639,6 +645,8 @@ def _variant(s: Scene) -> str:
             return ".plain"
         case "held_by_head" if h is not None and not h.held_by_head:
             return ".settled"
+        case "considering" | "waitlisted" | "on_hold" if h is not None and h.state not in STANDING[s.kind]:
+            return ".bare"
         case "conference" if not s.data.get("at"):
             return ".undated"
         case "urgency_raised" if s.data.get("urgency") == "emergency":

@@ -325,4 +325,8 @@ class Scene:
         return self.voice.moment(at, self.at) if with_clock else self.voice.day(at, self.at)
 
     def say(self, key: str, **more: object) -> str:
-        return self.voice.say(key, **(self.words | more)).strip()
+        """Say a sentence; its `.bare` wording when something that it would name is not (or no longer) there."""
+        words, bare = self.words | more, f"{key}.bare"
+        if self.voice.has(bare) and not all(words.get(place) for place in self.voice.places(key)):
+            key = bare
+        return self.voice.say(key, **words).strip()

@@ -88,6 +88,10 @@ class Voice:
         template = self._own.get(key) or self._sentences.get(key) or ja.SENTENCES.get(key)
         return key if template is None else fill(template, params)
 
+    def places(self, key: str) -> frozenset[str]:
+        """Name the places of a sentence; none of one that is not there."""
+        return fields(self._own.get(key) or self._sentences.get(key) or ja.SENTENCES.get(key, ""))
+
     def t(self, word: str) -> str:
         """A word of the pages: templates name it in Japanese, other languages look it up."""
         return self._ui.get(word, word)

@@ -87,6 +87,7 @@ async def test_whatever_else_the_chats_form_holds_gets_a_page(town: Town, desk: 
     assert await desk.mine(town) == 0
 
 
+LONGEST_WRITTEN = 2_000
 INTAKE = {"concern": "elder_care", "urgency": "normal", "district": "anywhere", "consent": "pending"}
 
 
@@ -113,8 +114,9 @@ async def test_whatever_is_written_in_the_intake_form_may_be_written(town: Town,
             opened += 1
             assert (await desk.get(bad, answer.headers["location"])).status_code == 200
         else:
-            assert answer.status_code in (400, 413), (bad, "could not be read at all")
-    assert await desk.mine(town) == opened > len(BAD) - 5
+            assert answer.status_code in (400, 413, 422), (bad, "could not be read at all, or is too long to be kept")
+            assert answer.status_code != 422 or len(BAD[bad]) > LONGEST_WRITTEN, bad
+    assert await desk.mine(town) == opened > len(BAD) - 8
 
 
 ADDRESSES = (
@@ -134,10 +136,6 @@ async def test_whatever_stands_in_an_address_gets_a_page(desk: Desk) -> None:
                 await desk.get(bad, address)
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="int() is asked for more digits than it reads, or for ² (chat: before, case: lines)",
-)
 @pytest.mark.parametrize("address", ["/chat?before={}", "/cases/{mine}?lines={}"])
 async def test_a_number_in_an_address_that_no_number_can_be(town: Town, desk: Desk, address: str) -> None:
     mine = await town.intake("suzuki")

@@ -3,6 +3,7 @@
 Without the right to mount anything the database itself is told to take no changes: the errors are those of such a disk.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import event
 
 from bot import sign
+from bot.app import once
 from bot.clock import real
 from bot.pages import routes
 from bot.pages.frame import COOKIE
@@ -69,3 +71,21 @@ async def test_pages_are_read_on_and_words_get_a_sentence(town: Town, pages: Any
     await becomes(town, read_only=False)
     assert (await says(pages, "今日")).status_code == 303
     assert (await town.says("suzuki", f"急ぎ {number}")).text
+
+
+async def test_the_loop_says_once_what_is_wrong_and_rings_when_it_works_again(
+    town: Town, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One sentence, no traceback; the timers are not to blame and none of them is set aside."""
+    number = await town.intake("suzuki")
+    town.clock.frozen = town.place.body.hours.add_days(town.now, 2)
+    await becomes(town, read_only=True)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            assert await once(town.app) == 0
+    assert [(r.getMessage(), r.exc_info) for r in caplog.records] == [
+        ("The database takes no changes: it is read-only.", None)
+    ]
+    assert not town.app.reminder.parked
+    await becomes(town, read_only=False)
+    assert await once(town.app) > 0 and "wait.rung" in await town.lines(number)

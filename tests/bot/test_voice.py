@@ -5,16 +5,19 @@ import itertools
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from adapters.base import Choice
 from bot.commands import BOOK
+from bot.pages.help import MEANING
 from bot.town import build, read
 from bot.voice import LANGUAGES, Voice, en, fields, ja, voice_for
 from bot.voice.buttons import WIDEST, WORDS, width
 from bot.voice.cards import PRESSES, TURNS, Card, card, did_key
+from bot.voice.echo import shown as echoed
 from bot.voice.refusals import word
 from bot.voice.scene import Scene
 from bot.words import match, take_apart
@@ -558,7 +561,7 @@ def test_a_silent_offer_speaks_to_each_in_turn() -> None:
             )  # fmt: skip
             texts.append((notice.kind, code, made.title))
     assert texts[:2] == [("ring", "tsubasa", "お返事のお願い")] * 2
-    assert ("expired", "suzuki", "回答なし(期限経過)") in texts
+    assert ("expired", "suzuki", "お返事がまだの依頼") in texts
     assert texts[-1] == ("expired_receiver", "tsubasa", "お返事の期限を過ぎました")
 
 
@@ -636,3 +639,69 @@ def test_it_is_quick_enough_for_every_card_of_a_room() -> None:
 
 def test_between_the_parts_of_a_list_its_own_space_stays() -> None:
     assert voice_for(TOWN, "en").join(["a", "b"]) == "a, b" and voice_for(TOWN, "ja").join(["a", "b"]) == "a、b"
+
+
+# -- what may be absent
+
+#: A place left empty: two spaces, a 「 まで」 without its day, empty brackets, an English preposition before a full stop.
+EMPTY = re.compile(
+    r"None|  |(?<![\d)]) (?:まで|に見直)|^(?:が|まで|の空き)|\(\)|「」|\b(?:by|until|for|of|from) ?[.,)]|\(\d?\)"
+)
+#: What these always bring with them: without it there is nothing to tell.
+BROUGHT: dict[str, dict[str, object]] = {
+    "capacity_answer": {"duty": "work", "answer": "yes", "agency": "tsubasa"},
+    "absence": {"person": "sato", "start": "2026-06-12", "end": "2026-06-14"},
+}
+
+
+@cache
+def long_after() -> tuple[Case, ...]:
+    """A case in each state of its handoff, with every wait over."""
+    return tuple(replace(in_state(state), waits=()) for state in HANDOFF_STATES)
+
+
+@BOTH
+@pytest.mark.parametrize("kind", sorted(told()))
+def test_a_card_without_any_optional_fact_has_no_hole(kind: str, lang: str) -> None:
+    """The waits are over, the handoff has moved on, and the notice brought no more than it must."""
+    for case, reader in itertools.product(long_after(), ("suzuki", "sato")):
+        made = shown(case, kind, reader=reader, lang=lang, **BROUGHT.get(kind, {}))
+        lines = [made.title, made.text, *(made.band or ()), *(text for fact in made.facts for text in fact)]
+        assert [line for line in lines if EMPTY.search(line)] == [], newest(case).state
+
+
+def test_a_day_is_never_borrowed_from_what_came_after() -> None:
+    assert "6/15(月) 10:00 までにお返事" in shown(in_state("considering"), "considering", reader="suzuki").text
+    after = shown(in_state("accepted"), "considering", reader="suzuki").text
+    assert after == "385-267-52 あじさい の就労相談は、自立相談支援つばさで検討されました。いまは「引受済」です。"
+    resting = shown(in_state("on_hold"), "waitlisted", reader="suzuki").text
+    assert "に見直します" not in resting and "いまは「一時休み」" in resting
+
+
+def test_every_word_of_the_book_has_a_help_sentence_in_both_languages() -> None:
+    assert MEANING.keys() == BOOK.keys()
+    assert [name for name, one in BOOK.items() if one.doc in ("", MEANING[name])] == []
+    assert [
+        name for name, text in MEANING.items() if not re.search(r"[ぁ-ん]", text) or not text.endswith(("。", "？"))
+    ] == []
+    assert [one.usage for one in BOOK.values() if "関心" in one.usage] == []
+
+
+# -- one's own words, shown again
+
+
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ("依頼 385-267-52 budget tomoshibi", "依頼 385-267-52 家計相談 家計改善ともしび"),
+        ("引受 385-267-52#1", "引受 385-267-52"),
+        ("困りごと 385-267-52 job_search 資源なし", "困りごと 385-267-52 仕事 資源なし"),
+        ("期限延長 385-267-52#2 6/12 checkin", "期限延長 385-267-52 6/12 定期確認"),
+        ("依頼 385-267-52 work tsubasa/sato 再度", "依頼 385-267-52 就労相談 自立相談支援つばさ/佐藤さん 再度"),
+        ("today", "today"),
+        ("please call about work", "please call about work"),
+        ("385-267-52", "385-267-52"),
+    ],
+)
+def test_the_words_of_a_button_are_shown_with_names(said: str, text: str) -> None:
+    assert echoed(said, Voice(TOWN)) == text

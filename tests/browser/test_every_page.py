@@ -103,12 +103,12 @@ def test_what_is_stuck_is_sent_again_or_let_go(people: People) -> None:
     expect(page.locator("main")).to_contain_text("もう一度送ります")
     while "no adapter for post" not in page.locator("#letters").inner_text():
         page.goto("/stuck")  # the letter is on its way for a moment
-    page.locator("#letters tr", has_text="timeout").locator("button", has_text="あきらめる").click()
-    expect(page.locator("main")).to_contain_text("あきらめました")
+    page.locator("#letters tr", has_text="timeout").locator("button", has_text="ここで閉じる").click()
+    expect(page.locator("main")).to_contain_text("ここで閉じました")
     expect(page.locator("#letters")).not_to_contain_text("timeout")
-    broken = page.locator("#events tr", has_text="KeyError")
+    broken = page.locator("#events tr", has_text="内部の不具合")
     expect(broken.locator("button", has_text="もう一度")).to_have_count(0)
-    broken.locator("button", has_text="あきらめる").click()
+    broken.locator("button", has_text="ここで閉じる").click()
     expect(page.locator("#events")).to_contain_text("とまっているできごとはありません。")
 
 

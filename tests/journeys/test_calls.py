@@ -78,11 +78,14 @@ async def test_at_night_the_row_on_duty_comes_first(town: Town) -> None:
     assert "danger" in await town.kinds("watanabe") and "danger" not in await town.kinds("ogawa")
 
 
-async def test_an_unlinked_account_is_told_the_numbers_too(town: Town) -> None:
-    answered = await town.tries("U-1", "たすけて", surface="line")
-    assert "119" in answered.messages[0].text and "danger" in await town.kinds("takahashi")
-    await town.presses("takahashi", "電話した・つながった")
-    assert not await calls(town)
+@pytest.mark.parametrize("words", ["たすけて", "緊急", "父が倒れました"])
+async def test_an_unlinked_account_is_told_the_numbers_and_nobody_is_rung(town: Town, words: str) -> None:
+    """workflow.md §3: the roster's wait is for linked people; nobody could call an account back that nobody knows."""
+    answered = await town.tries("U-1", words, surface="line")
+    message = answered.messages[0]
+    assert answered.refused is None and "119" in message.text and "まだ誰にも伝わっていません" in message.text
+    assert not message.choices and not await calls(town)
+    assert await town.kinds("takahashi") == []
 
 
 async def test_danger_words_beside_a_command_are_the_command(town: Town) -> None:

@@ -87,6 +87,16 @@ async def test_the_lead_proposes_and_a_second_person_approves_after_the_notice(t
     await town.refused("suzuki", f"移す {number} 支援", "CaseClosed")
 
 
+async def test_what_comes_next_is_what_the_words_have_opened_and_never_past(lite: Town) -> None:
+    number = await lite.supported()
+    await lite.later(days=35)
+    before = (await lite.tries("suzuki", f"終結 {number} 目標達成・安定")).messages[0]
+    told = await lite.presses("suzuki", "送る")
+    assert "decision" in [w.kind for w in (await lite.case(number)).waits if w.due_at < lite.now]
+    assert dict(told.facts)["つぎは"] == "区切りのお知らせ 7/13(月) 9:00"
+    assert "区切りのお知らせは 7/13(月) 9:00 までです。" in before.text
+
+
 async def test_no_timer_closes_anything(town: Town) -> None:
     """I5."""
     number = await town.supported()

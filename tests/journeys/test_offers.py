@@ -316,6 +316,17 @@ async def test_the_second_no_goes_to_the_coordinator(town: Town) -> None:
     assert "declined" in await town.kinds("takahashi")
 
 
+async def test_after_a_no_whoever_asked_names_the_next_step(town: Town) -> None:
+    """§3: the sender's or the coordinator's: what 高橋 has asked is not put on the lead's desk."""
+    number = await town.consented()
+    await town.says("takahashi", f"依頼 {number} 家計相談 ともしび")
+    await town.says("suzuki", f"依頼 {number} 就労相談 つばさ")
+    await town.says("ishii", f"辞退 {number} 定員")
+    await town.says("sato", f"辞退 {number} 定員")
+    owners = {w.subject: w.owner for w in (await town.case(number)).waits if w.kind == "next_step"}
+    assert owners == {"budget": "coordinator", "work": "lead"}
+
+
 async def test_silence_and_a_no_count_alike(town: Town) -> None:
     number = await offered(town)
     await town.later(business_days=4)

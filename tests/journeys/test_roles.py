@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+import pytest
+
 from tests.journeys.rings import due, rings
 from tests.journeys.test_every_edge import watching
 from tests.town import TOKYO, Town
@@ -261,6 +263,28 @@ async def test_a_coordinator_is_not_absent_without_a_deputy(town: Town) -> None:
     await town.refused("sato", "不在 明日 2/30", "NoSuchDay")
 
 
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        ("不在 明日 昨日", "FirstThenLastDay"), ("不在 6/12 6/10", "FirstThenLastDay"), ("不在 明日 6/3 6/5", "FirstThenLastDay"),
+        ("不在 5/20 5/25", "FirstThenLastDay"), ("不在 昨日", "FirstThenLastDay"), ("休み 5/10", "FirstThenLastDay"),
+        ("休み 2/30", "NoSuchDay"), ("不在 明日 2028-01-01", "DayOutOfRange"),
+    ],
+)  # fmt: skip
+async def test_no_day_of_an_absence_is_passed_over(lite: Town, words: str, name: str) -> None:
+    await lite.refused("suzuki", words, name)
+    assert not (await lite.app.store.read(lite.app.towns.of)).absences
+
+
+@pytest.mark.parametrize(
+    "words", ["不在 6/3-6/5", "不在 6/3〜6/5", "不在 6月3日～6月5日", "不在 6/3から6/5まで", "不在 昨日 6/5"]
+)
+async def test_an_absence_lasts_until_the_end_of_its_last_day(lite: Town, words: str) -> None:
+    await lite.says("suzuki", words)
+    (away,) = (await lite.app.store.read(lite.app.towns.of)).absences
+    assert away.end.astimezone(lite.place.tz).isoformat() == "2026-06-06T00:00:00+09:00"
+
+
 async def test_a_name_before_the_days_of_somebody_who_is_no_head_is_asked_about(town: Town) -> None:
     """「不在 井上 明日」: 井上's absence, or one's own with 井上 as deputy? Nothing is guessed, nothing unknown is passed over."""
     refusal = await town.refused("sato", "不在 井上 明日", "WhoseAbsence")
@@ -295,6 +319,25 @@ async def test_a_wait_is_given_a_later_day_twice_at_most(town: Town) -> None:
     await town.refused("suzuki", f"期限延長 {number} 6/24", "ExtendedTwice")
     await town.refused("suzuki", f"期限延長 {number} 2027-01-01", "ExtendedTwice")
     await town.refused("sato", f"期限延長 {number} 6/24", "NotYourCase")
+
+
+@pytest.mark.parametrize(
+    ("said", "falls_due"),
+    [("6/10", "06-10 16:00"), ("6/10 9:00", "06-10 10:00"), ("6/10 15:30", "06-10 15:30"), ("6/9", "06-10 16:00"), ("6/9 14:00", "06-10 10:00")],
+)  # fmt: skip
+async def test_a_later_day_lies_in_the_hours_of_whoever_has_to_act(lite: Town, said: str, falls_due: str) -> None:
+    """§3: business time of the receiving agency; the 国際交流サロン is open on Mondays, Wednesdays and Fridays from ten to four."""
+    number = await lite.consented("suzuki")
+    await lite.says("suzuki", f"依頼 {number} 通訳 国際交流サロン")
+    await lite.says("takahashi", f"期限延長 {number}#1 {said}")
+    assert await due(lite, number, "react") == falls_due
+
+
+async def test_time_asked_for_lies_in_ones_own_hours(lite: Town) -> None:
+    number = await lite.consented("suzuki")
+    await lite.says("suzuki", f"依頼 {number} 通訳 国際交流サロン")
+    await lite.says("nguyen", f"検討 {number} 6/3 9:00")
+    assert await due(lite, number, "decide") == "06-03 10:00"
 
 
 async def test_only_the_coordinator_extends_what_is_not_the_leads(town: Town) -> None:

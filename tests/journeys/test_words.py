@@ -389,3 +389,10 @@ async def test_a_consultation_taken_in_outside_has_its_number_and_no_content(lit
     assert "介護" not in answered.messages[0].text
     await lite.says("suzuki", f"困りごと {answered.number} 介護 望む")
     await lite.refused("suzuki", "受付", "WordsMissing")
+
+
+async def test_whoever_has_settled_a_trouble_is_offered_the_way_on(lite: Town) -> None:
+    number = await lite.consented()
+    for said in ("介護 資源なし", "困窮 望まない", "住まい 望む"):
+        told = await lite.says("suzuki", f"困りごと {number} {said}")
+        assert f"進む {number}" in [c.says for c in told.choices], said

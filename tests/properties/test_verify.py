@@ -107,6 +107,15 @@ TAMPERED = {
 }
 
 
+OF_THE_TOWN = "case_id IS NULL AND seq = (SELECT max(seq) FROM journal WHERE case_id IS NULL)"
+TOWN_TAMPERED = {
+    "another actor": f"UPDATE journal SET actor = 'mori' WHERE {OF_THE_TOWN}",
+    "the last line is gone": f"DELETE FROM journal WHERE {OF_THE_TOWN}",
+    "the whole chain is gone": "DELETE FROM journal WHERE case_id IS NULL",
+    "another end": "UPDATE municipality SET head = 'else'",
+}
+
+
 class Undone(Exception):
     """Rolls a transaction back."""
 
@@ -124,6 +133,16 @@ async def found_after(town: Town, *statements: str) -> list[str]:
     with pytest.raises(Undone):
         await town.app.store.transact(work)
     return seen
+
+
+async def test_a_changed_journal_of_the_town_is_named(lived: Town) -> None:
+    """Also its last line: the municipality remembers the chain's end."""
+    await lived.says("suzuki", "不在 明日 3日後")
+    assert await findings(lived) == []
+    await unguarded(lived)
+    for what, statement in TOWN_TAMPERED.items():
+        found = await found_after(lived, statement)
+        assert found and all("the journal of the town does not hold" in line for line in found), (what, found)
 
 
 async def test_a_changed_journal_is_named(lived: Town) -> None:

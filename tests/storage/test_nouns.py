@@ -67,8 +67,8 @@ async def written(store: Store) -> None:
         texts.open_household(tx, case.household)
         cases.insert(tx, replace(case, seq=lines[-1].seq, head=lines[-1].hash))
         journal.write(tx, lines)
-        journal.append_town(tx, [Entry("town.load", data={"version": 1})], ACT, NINE)
-        journal.append_town(tx, [Entry("town.load", data={"version": 2})], ACT, NINE)
+        journal.append_town(tx, Entry("town.load", data={"version": 1}), None, "console", NINE)
+        journal.append_town(tx, Entry("town.load", data={"version": 2}), None, "console", NINE)
 
     await store.transact(work)
 
