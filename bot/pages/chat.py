@@ -10,6 +10,7 @@ from bot.pages import beside, naming, saying
 from bot.pages.frame import Desk, NotFound, View, at, clock, show
 from bot.pages.saying import OWN
 from bot.reading import Reading
+from bot.voice import echo
 from bot.words import whole_number
 from storage import conversation, reads
 from storage.conversation import Said
@@ -118,7 +119,7 @@ def _own(found: Desk, own: Said, row: LetterRow) -> View:
         "id": f"w-{row.id}",
         "own": True,
         "who": {"name": "", "initial": ""},
-        "text": own.words,
+        "text": echo.shown(own.words, found.voice),
         "at": clock(found, own.at),
     }
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from adapters.base import Address, Chose, Inbound, Said, Sender
 from bot.pages.frame import TAKES_IN, Desk, View, back_to, clock, nonce
 from bot.reading import as_written, undone_by
+from bot.voice import echo
 from storage import conversation
 from storage.letters import LetterRow
 from storage.store import Tx
@@ -100,7 +101,8 @@ def said_here(tx: Tx, found: Desk, place: str, back: str) -> View | None:
         behind = asked.get(letter.inbox_id or 0)
         if behind is not None and behind.conversation == place:
             hidden = fields(found, place, back)
-            words = behind.words if len(behind.words) <= ECHOED else f"{behind.words[:ECHOED]}…"
+            words = echo.shown(behind.words, found.voice)
+            words = words if len(words) <= ECHOED else f"{words[:ECHOED]}…"
             return {"message": message(found, letter, hidden, private=False), "words": words}
         if behind is not None:
             return None  # the newest words were said elsewhere: their answer stands there

@@ -353,6 +353,10 @@ async def test_an_invitation_shows_its_code_once(lite: Town, served: Any) -> Non
     code = re.search(r"\d{3}-\d{3}-\d{3}", made.text)
     assert code
     assert "data-events" not in made.text
+    assert "この入口は、このパソコンでしか開けません" in made.text
+    lite.app.settings = lite.app.settings.model_copy(update={"base_url": "https://tsunagi.example.jp"})
+    elsewhere = (await takahashi.post("/town/invite", who="mori", kind="code")).text
+    assert "https://tsunagi.example.jp/sign-in?code=" in elsewhere and "このパソコンでしか" not in elsewhere
     newcomer = served()
     await newcomer.get("/sign-in")
     assert (await newcomer.post("/sign-in", code=code[0])).status_code == 303
@@ -415,6 +419,63 @@ async def test_intake_cuts_nothing_unseen(lite: Town, served: Any, field: str, s
         assert opened.status_code == 303 and "い" * 668 in (await suzuki.get(opened.headers["location"])).text
 
 
+async def test_whoever_may_take_in_a_consultation_finds_the_form(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    for place in ("/board", "/cases", "/today"):
+        assert '<a class="button" href="/intake">相談を受け付ける</a>' in (await suzuki.get(place)).text, place
+    assert '<a class="button thread" href="/intake">くわしく書く</a>' in await suzuki.say("受付")
+    assert 'href="/intake"' not in (await (await signed_in(lite, served, "yamamoto")).get("/today")).text
+
+
+async def test_a_room_that_is_not_mine_is_not_mistaken_for_another(lite: Town, served: Any) -> None:
+    suzuki = await signed_in(lite, served, "suzuki")
+    assert (await suzuki.get("/chat?room=tomoshibi")).status_code == 404
+    assert (await suzuki.get("/chat?room=houkatsu-kita")).status_code == 200
+    assert (await suzuki.get("/chat")).status_code == 200
+
+
+async def test_today_names_no_day_that_is_past(lite: Town, served: Any) -> None:
+    """What others have let pass is not what comes next."""
+    number = await lite.consented()
+    await lite.says("suzuki", f"依頼 {number} 家計相談 ともしび")
+    suzuki = await signed_in(lite, served, "suzuki")
+    for _ in range(12):
+        calm = re.search(r"いま、あなたの番はありません。つぎは (\d+)/(\d+)", (await suzuki.get("/today")).text)
+        assert calm is None or (int(calm[1]), int(calm[2])) >= (lite.now.month, lite.now.day), (calm, lite.now)
+        await lite.later(days=1)
+
+
+async def test_a_decision_stands_with_the_official_and_the_lead_sees_whose_turn_it_is(lite: Town, served: Any) -> None:
+    number = await lite.supported()
+    await lite.later(days=35)
+    lead = (await (await signed_in(lite, served, "suzuki")).get("/today")).text
+    mine, _, theirs = lead.partition('id="theirs"')
+    assert "支援決定" not in mine and "支援決定" in theirs and number in theirs
+    official = (await (await signed_in(lite, served, "watanabe")).get("/today")).text
+    assert "支援決定" in official.partition('id="theirs"')[0]
+
+
+async def test_a_closed_case_misses_nobody(lite: Town, served: Any) -> None:
+    """What nobody holds any more is told as it was: not as something to do."""
+    number = await lite.supported()
+    suzuki = await signed_in(lite, served, "suzuki")
+    assert "資源がありません" in (await suzuki.get(f"/cases/{number}")).text
+    await lite.says("suzuki", f"終結 {number} 目標達成・安定")
+    await lite.later(business_days=5, minutes=1)
+    await lite.says("takahashi", f"承認 {number}")
+    page = (await suzuki.get(f"/cases/{number}")).text
+    assert "終結したときのようすです" in page and "終結時: 資源なし" in page
+    assert "担い手がいません" not in page and "資源がありません" not in page and 'class="gap-row"' not in page
+
+
+async def test_ones_own_words_are_shown_with_names_and_not_without_end(lite: Town, served: Any) -> None:
+    number = await lite.consented()
+    suzuki = await signed_in(lite, served, "suzuki")
+    assert f"依頼 {number} 家計相談 家計改善ともしび" in await suzuki.say(f"依頼 {number} budget tomoshibi")
+    back = await suzuki.say("あ" * 9_000, room="board", back="/board")
+    assert "あ" * 120 + "…" in back and "あ" * 121 not in back
+
+
 # -- what is stuck
 
 
@@ -432,7 +493,10 @@ async def test_what_is_stuck_is_tried_again_or_given_up(
     for duty in ("家計相談", "就労相談"):
         await lite.tries("suzuki", f"依頼 {number} {duty} ともしび")
     takahashi = await signed_in(lite, served, "takahashi")
-    mended, dropped = re.findall(r'name="id" value="(\d+)"', (await takahashi.get("/stuck")).text)
+    listed = (await takahashi.get("/stuck")).text
+    mended, dropped = re.findall(r'name="id" value="(\d+)"', listed)
+    assert f'<span class="no">{mended}</span>' in listed, "what the operator types after `tsunagi retry`"
+    assert "内部の不具合" in listed and "KeyError" not in listed
 
     async def act(id_: str, do: str) -> str:
         answer = await takahashi.post("/stuck", id=id_, do=do)
