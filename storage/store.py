@@ -21,8 +21,9 @@ from sqlalchemy import Connection, CursorResult, Engine, Row, SelectBase, create
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
+from sqlalchemy.util.concurrency import greenlet_spawn
 
 from storage.prepared import Answer, Prepared
 from storage.seal import Keys
@@ -479,6 +480,8 @@ def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
         pool_timeout=BUSY_SECONDS,
         connect_args={
             "prepared_statement_cache_size": STATEMENTS,
+            "statement_cache_size": STATEMENTS,
+            "max_cached_statement_lifetime": 0,
             "server_settings": {"application_name": "tsunagi", "jit": "off"},
             "timeout": BUSY_SECONDS,
         },
@@ -488,15 +491,16 @@ def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
 
 async def run(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
     """Run a work on a connection; raise DatabaseUnavailable when there is none to be had."""
-    connection: AsyncConnection = engine.connect()
-    try:
-        await connection.start()
-    except (OSError, PostgresError, PoolTimeout) as error:
-        raise DatabaseUnavailable(_silence(error)) from error
-    try:
-        return await connection.run_sync(work)
-    finally:
-        await connection.close()
+
+    def whole() -> T:
+        try:
+            connection = engine.sync_engine.connect()
+        except (OSError, PostgresError, PoolTimeout) as error:
+            raise DatabaseUnavailable(_silence(error)) from error
+        with connection:
+            return work(connection)
+
+    return await greenlet_spawn(whole)
 
 
 def _silence(error: Exception) -> str:
