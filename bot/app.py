@@ -89,8 +89,12 @@ async def work(app: App) -> None:
 
     On cancellation the letter in hand is finished first.
     """
+
+    async def beat() -> None:  # a plain function would be called in a thread, where an event of this loop is not to be set
+        app.awake.set()
+
     scheduler = AsyncIOScheduler(timezone="UTC")
-    scheduler.add_job(app.awake.set, "interval", seconds=BEAT, coalesce=True, max_instances=1, misfire_grace_time=None)
+    scheduler.add_job(beat, "interval", seconds=BEAT, coalesce=True, max_instances=1, misfire_grace_time=None)
     scheduler.start()
     try:
         while True:
