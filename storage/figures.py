@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, func, select
 
 from storage import inbox, letters, tables, timers
 from storage.prepared import Prepared
@@ -41,7 +41,7 @@ _STUCK: Final = Prepared(
     .where(_L.c.state.in_((tables.constant("unknown"), tables.constant("failed"))), _L.c.why.not_like(f"{GIVEN_UP}%"))
     .group_by(_L.c.state)
 )
-_READ_ONLY: Final = Prepared(text("SELECT current_setting('transaction_read_only')"))
+_READ_ONLY: Final = Prepared(select(func.current_setting(tables.constant("transaction_read_only"))))
 
 
 class Result(NamedTuple):

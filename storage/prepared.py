@@ -135,7 +135,7 @@ def _execute(connection: Connection, plan: _Plan, values: Any, *, many: bool) ->
         else:
             cursor.execute(plan.text, values)
         rows = cursor.fetchall() if plan.make else ()
-    except Exception as error:
+    except BaseException as error:  # a cancelled work too: its connection is in the middle of an answer and must go
         connection._handle_dbapi_exception(error, plan.text, values, cursor, None)
         raise
     touched = cursor.rowcount

@@ -421,6 +421,7 @@ class _Postgres:
         )
         self._keys = keys
         self._tell = tell
+        self._under_way: set[asyncio.Task[Any]] = set()
         self.engines = (self._writer.sync_engine, self._reader.sync_engine)
 
     async def transact(self, work: Work[T]) -> T:
@@ -438,7 +439,7 @@ class _Postgres:
 
             try:
                 with in_words():
-                    result = await run(self._writer, whole)
+                    result = await self._to_its_end(self._writer, whole)
             except DatabaseUnavailable as error:
                 # A lost answer to COMMIT is not asked again here: the caller decides whether to come back.
                 if not left or committing or not _lost(error):
@@ -460,14 +461,27 @@ class _Postgres:
 
         try:
             with in_words():
-                return await run(self._reader, whole)
+                return await self._to_its_end(self._reader, whole)
         except DatabaseUnavailable as error:
             if not _lost(error):
                 raise
         with in_words():
-            return await run(self._reader, whole)
+            return await self._to_its_end(self._reader, whole)
+
+    async def _to_its_end(self, engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+        """Run a work whole, also when whoever asked has gone: a connection cut off in mid-answer is no use to the next."""
+        task = asyncio.create_task(run(engine, work))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # heard, whether anybody still waits or not
 
     async def close(self) -> None:
+        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._writer.dispose()
         await self._reader.dispose()
 

@@ -53,6 +53,10 @@ async def says(pages: Any, words: str) -> Any:
     )
 
 
+async def test_a_healthy_database_is_ready(pages: Any) -> None:
+    assert (await pages.get("/readyz")).json()["checks"]["database"] == "ok"
+
+
 async def test_pages_are_read_on_and_words_get_a_sentence(town: Town, pages: Any) -> None:
     number = await town.consented("suzuki")
     before, last = await town.case(number), await town.app.store.read(journal.newest)

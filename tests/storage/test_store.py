@@ -129,6 +129,30 @@ async def test_a_lost_connection_before_the_commit_is_tried_again(databases: Any
 
 
 @pytest.mark.postgres
+async def test_a_work_that_is_cancelled_takes_nothing_with_it(databases: Any) -> None:
+    """A page whose reader has left, a hook that took too long: in whatever moment, all that was said to be kept is kept."""
+    url = databases.postgresql()
+    store = Store(url, keys=KEYS)
+    kept = set()
+
+    async def somebody(name: str, seconds: float) -> None:
+        task = asyncio.create_task(store.transact(claim(name)))
+        await asyncio.wait({task}, timeout=seconds)
+        task.cancel()
+        if (await asyncio.gather(task, return_exceptions=True))[0] is True:
+            kept.add(name)
+
+    for n in range(200):
+        hasty = [somebody(f"{n}-{m}", m * 0.002) for m in range(6)]
+        await asyncio.gather(*hasty, *(somebody(f"{n}-patient-{m}", 5) for m in range(3)))
+    found = await store.read(claims)
+    assert kept <= found and 600 <= len(kept) < 1_800, len(kept)
+    assert await store.transact(claim("after")) and "after" in await store.read(claims)
+    await store.close()
+    databases.drop(url)
+
+
+@pytest.mark.postgres
 async def test_two_who_lock_crosswise_both_get_there(databases: Any) -> None:
     url = databases.postgresql()
     store = Store(url, keys=KEYS)
