@@ -1,9 +1,10 @@
 """The seam between the engine and a chat platform: words in, words out. Knows chats and buttons, not consultations."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+import unicodedata
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +67,69 @@ class Chose:
 
 
 @dataclass(frozen=True, slots=True)
+class Linking:
+    """Somebody brought a one-time code that says who they are (/start CODE, a LINE account link)."""
+
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reachable:
+    """An account can be written to from now on (follow, unblock, /start), or cannot any more (unfollow, block)."""
+
+    yes: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The conversation of the event's address has another id from now on."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Odd:
+    """Something that carries no words: a sticker, an image, a voice message. It gets one polite sentence."""
+
+    kind: str
+
+
+What: TypeAlias = Said | Chose | Linking | Reachable | Moved | Odd
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """One event of a platform. The same `id` twice is the same event; so is the same `natural` key."""
 
     id: str  #: the platform's own id of the event
     sender: Sender
     address: Address
-    what: Said | Chose
+    what: What
     natural: str = ""  #: what makes it the same act even under a new id
     language: str = ""
+    private: bool = True  #: one to one: only there does an answer with content or a decision belong
+    reply: str = ""  #: what an answer to this event has to carry (LINE's reply token, Telegram's callback query)
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """What a platform posted to /hooks/…: header names in lower case, the body as it came."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What the platform is answered."""
+
+    status: int = 200
+    body: bytes = b""
+    media: str = "text/plain"
+
+
+#: 401, no row, no reply: the signature or secret of a hook is missing, wrong or too old.
+FORGED = Ack(401)
 
 
 # What became of a letter. Values: nothing of the platform's is raised across the seam.
@@ -106,6 +161,7 @@ class Gone:
 
     why: str
     moved: Address | None = None
+    closed: bool = False  #: nor will any other on this platform: quota spent, token revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +174,24 @@ class Refused:
 Delivery = Sent | Later | Unknown | Gone | Refused
 
 
+def utf16(text: str) -> int:
+    """Length as Telegram and LINE count it."""
+    return len(text.encode("utf-16-le")) // 2
+
+
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a platform can show; `fit` degrades a message to it."""
+    """What a platform can show; `fit` degrades a message to it. Lengths are in the unit that `size` counts."""
 
     buttons: int
     label: int
-    text: int
+    text: int  #: of title, text, facts and numbered choices together
     edit: bool = False
+    follow: bool = False  #: it cannot edit, and an old card's buttons stay: a new message says what has become of it
+    gap: Callable[[str], float] = lambda _conversation: 1.0  #: seconds between two messages of a conversation
+    second: int = 0  #: messages a second to all of them; 0: as many as there are
     facts: int = 25
+    size: Callable[[str], int] = len
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +200,10 @@ class Parcel:
 
     to: Address
     message: Message
-    key: str  #: the idempotency key: the same letter, the same key
+    key: str  #: the idempotency key, a UUID: the same letter, the same key
     at: datetime
-    extra: dict[str, str] = field(default_factory=dict)
+    reply: str = ""  #: of the event that this answers; empty: nobody is waiting in this moment
+    only: str = ""  #: in a shared conversation, the account that alone should see it, where the platform can
 
 
 @runtime_checkable
@@ -148,39 +214,116 @@ class Adapter(Protocol):
     caps: Caps
     inside: bool  #: part of the system (web chat, console): may carry content, is never counted as a push
 
-    async def send(self, parcel: Parcel) -> Delivery: ...
+    async def send(self, parcel: Parcel) -> Delivery:
+        """Send one message that `fit` has made fit. Nothing of the platform's is raised."""
+
+
+@runtime_checkable
+class Outside(Adapter, Protocol):
+    """A platform of somebody else's; `made(variables)`, a class method, makes it from the environment."""
+
+    def render(self, message: Message) -> dict[str, Any]:
+        """Make the platform's own payload of a message, without its address. Pure."""
+
+    def missing(self) -> tuple[str, ...]:
+        """Say in words what its settings lack; nothing is called."""
+
+    async def close(self) -> None:
+        """Let go of its connections."""
+
+
+#: Commits an event; returns when it is kept.
+Hand: TypeAlias = Callable[[Inbound], Awaitable[None]]
+#: True while this process is the one that listens.
+Lease: TypeAlias = Callable[[], Awaitable[bool]]
+
+
+@runtime_checkable
+class Hooked(Protocol):
+    """A platform that posts to /hooks/NAME."""
+
+    async def take(self, hook: Hook, hand: Hand) -> Ack:
+        """Verify a hook, hand on each of its events, and only then say yes. What `hand` raises becomes no yes."""
+
+    async def heed(self, event: Inbound) -> None:
+        """What a tap wants at once, after the commit (a spinner to stop). Failures are logged, never raised."""
+
+
+@runtime_checkable
+class Listening(Protocol):
+    """A platform that has to be asked (polling), or keeps a line open (a socket)."""
+
+    async def listen(self, hand: Hand, lease: Lease) -> None:
+        """Until cancelled, hand on every event; nothing is acknowledged before it is kept."""
 
 
 @runtime_checkable
 class Editor(Protocol):
     """A platform that can change a message already sent."""
 
-    async def edit(self, ref: Ref, message: Message) -> Delivery: ...
+    async def edit(self, ref: Ref, message: Message) -> Delivery:
+        """Change it; Sent too when nothing had to be changed, Gone when it is not there any more."""
+
+
+@runtime_checkable
+class DeepLinked(Protocol):
+    """A platform with an address that opens a chat with us and brings a code along."""
+
+    def link(self, code: str) -> str:
+        """Make it for one code of letters; empty while the platform has not told our name."""
 
 
 def fit(message: Message, caps: Caps) -> Message:
     """Degrade a message to what a platform can show: fewer buttons and numbered text, bounded facts, cut text."""
     shown, listed = _split(message.choices, caps)
-    lines = [message.text]
-    lines += [f"{i}. {c.label}" for i, c in enumerate(listed, start=1)]
-    return replace(
-        message,
-        text=cut("\n".join(lines), caps.text),
-        facts=message.facts[: caps.facts],
-        choices=tuple(replace(c, label=cut(c.label, caps.label)) for c in shown),
-    )
+    title = cut(message.title, caps.text // 20, caps.size) if message.title else message.title
+    room = caps.text - caps.size(title or "") - 2
+    facts = _facts(message.facts[: caps.facts], room // 2, caps)
+    room -= sum(caps.size(a) + caps.size(b) + 4 for a, b in facts)
+    numbered = "".join(f"\n{i}. {cut(c.label, 60, caps.size)}" for i, c in enumerate(listed, start=1))
+    numbered = cut(numbered, room // 2, caps.size)
+    text = cut(message.text, max(1, room - caps.size(numbered)), caps.size)
+    choices = tuple(replace(c, label=cut(c.label, caps.label, caps.size)) for c in shown)
+    return replace(message, title=title, text=text + numbered, facts=facts, choices=choices)
 
 
 def _split(choices: tuple[Choice, ...], caps: Caps) -> tuple[tuple[Choice, ...], tuple[Choice, ...]]:
     """All as buttons where they fit, else all numbered in the text: a digit answers either way."""
-    if len(choices) <= caps.buttons and all(len(c.label) <= caps.label for c in choices):
+    if len(choices) <= caps.buttons and all(caps.size(c.label) <= caps.label for c in choices):
         return choices, ()
     return (choices[: caps.buttons], choices) if caps.buttons else ((), choices)
 
 
-def cut(text: str, most: int) -> str:
-    """Shorten with a mark, never in the middle of nothing."""
-    return text if len(text) <= most else text[: max(0, most - 1)] + "…"
+def _facts(facts: tuple[tuple[str, str], ...], room: int, caps: Caps) -> tuple[tuple[str, str], ...]:
+    """As many as there is room for, each a line or two."""
+    kept: list[tuple[str, str]] = []
+    for label, value in facts:
+        label, value = cut(label, 40, caps.size), cut(value, 300, caps.size)
+        room -= caps.size(label) + caps.size(value) + 4
+        if room < 0:
+            break
+        kept.append((label, value))
+    return tuple(kept)
+
+
+def cut(text: str, most: int, size: Callable[[str], int] = len) -> str:
+    """Shorten to `most` of the unit with a mark, never in the middle of a letter and what belongs to it."""
+    if size(text) <= most:
+        return text
+    low, high = 0, len(text)
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if size(text[:middle]) <= most - size("…") else (low, middle - 1)
+    while low and low < len(text) and _belongs(text[low], text[low - 1]):
+        low -= 1
+    return text[:low] + "…" if most > 0 else ""
+
+
+def _belongs(letter: str, before: str) -> bool:
+    """Say whether a letter is a part of the one before: an accent, a skin tone, what a joiner joins."""
+    joiner = "\u200d"
+    tone = "\U0001f3fb" <= letter <= "\U0001f3ff"
+    return joiner in (letter, before) or tone or bool(unicodedata.combining(letter)) or "\ufe00" <= letter <= "\ufe0f"
 
 
 def plain(message: Message) -> Iterable[str]:

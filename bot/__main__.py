@@ -66,7 +66,7 @@ def _worded(error: Exception) -> Sentence | None:
 
     from bot.console import NotSignedIn
     from bot.demo.grow import GrowsInAFile, NotADemonstration
-    from bot.operate import NobodyNamed, NoDatabase, NoSuchMoment, NoSuchNumber, NothingToRetry
+    from bot.operate import NobodyNamed, NoDatabase, NoSuchMoment, NoSuchNumber, NothingToRetry, NotSetUp
     from bot.serve import NoAddress
     from bot.town import NotUtf8, TownMistake
     from bot.towns import NoTown
@@ -77,7 +77,7 @@ def _worded(error: Exception) -> Sentence | None:
     known = (
         store.BadAddress, store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake,
         NotUtf8, NoTown, NotADemo, NotADemonstration, GrowsInAFile, NoAddress, NoDatabase, NoSecretKey, ShortSecretKey, StillLeads,
-        seal.BadKeyFile, NotSignedIn, NoSuchNumber, NothingToRetry,
+        seal.BadKeyFile, NotSignedIn, NoSuchNumber, NothingToRetry, NotSetUp,
     )  # fmt: skip
     if isinstance(error, (NobodyNamed, NoSuchMoment, NoSuchSpan)):
         return Sentence(str(error), 2)
@@ -112,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate = add("migrate", _migrate, "bring the database to this version")
     migrate.add_argument("--demo", action="store_true", help="mark a new database as a demonstration")
     migrate.add_argument("--at", help="where a demonstration's clock starts, e.g. 2026-06-01T09:00")
-    add("check", _check, "settings load, database at head, town there")
+    add("check", _check, "settings load, database at head, town there, what each platform lacks")
     town = add("town", _town, "load or show the town file")
     town.add_argument("what", choices=("load", "show"))
     town.add_argument("file", nargs="?", type=Path)
@@ -146,6 +146,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--name", action="append")
     bench.add_argument("--format", choices=("text", "json"), default="text")
     bench.add_argument("--quick", action="store_true", help="small figures, to see that it runs")
+    bench.add_argument("--minutes", type=float, default=0.5, help="how long `inbound` lasts (half a minute)")
     return parser
 
 
@@ -274,7 +275,7 @@ def _retry(args: argparse.Namespace, settings: Settings) -> None:
 def _bench(args: argparse.Namespace, settings: Settings) -> None:
     from bot.bench import bench
 
-    bench(settings, names=args.name, as_json=args.format == "json", quick=args.quick)
+    bench(settings, names=args.name, as_json=args.format == "json", quick=args.quick, minutes=args.minutes)
 
 
 if __name__ == "__main__":

@@ -2,21 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import os
+import platform
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from adapters import REGISTRY
-from adapters.base import Adapter
+from adapters.base import Adapter, Listening, Outside
 from adapters.webchat import WebChat
 from bot.clock import Clock
+from bot.copies import Copies
 from bot.deliver import Deliverer
 from bot.fresh import maker
+from bot.listen import listen
 from bot.receive import Receiver
 from bot.remind import Reminder
 from bot.settings import Settings
@@ -24,12 +28,13 @@ from bot.towns import Towns
 from bot.turn import Turner
 from storage import letters, timers
 from storage.seal import Keys
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 
 log = logging.getLogger(__name__)
 
 #: Seconds between looks for what went wrong: leases that nobody finished, events that were parked.
 MEND = 30.0
+HOME = "今日"  #: what opening a platform's home page says
 BEAT = 1.0  #: seconds between looks when nothing wakes the loop sooner
 
 
@@ -45,13 +50,22 @@ class App:
     receiver: Receiver
     reminder: Reminder
     deliverer: Deliverer
+    copies: Copies
     turner: Turner
     web: WebChat
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     beaten: dict[str, float] = field(default_factory=dict)  #: loop → monotonic second of its last turn
     said: set[type[Exception]] = field(default_factory=set)  #: what the log knows of the database's trouble already
 
+    def due(self, tx: Tx) -> tuple[datetime, datetime | None, datetime | None, bool]:
+        """Now; when the next timer rings; when the next letter may leave; whether a copy outside is not true any more."""
+        now = self.clock.now(tx)
+        return now, timers.next_due(tx), letters.next_due(tx), letters.any_stale(tx, now)
+
     async def close(self) -> None:
+        for adapter in self.deliverer.adapters.values():
+            if isinstance(adapter, Outside):
+                await adapter.close()
         await self.store.close()
 
 
@@ -64,38 +78,52 @@ def make(
     var.mkdir(parents=True, exist_ok=True)
     store = Store(settings.database_url, keys=Keys.at(var / "key"))
     clock = clock or Clock()
-    towns, fresh = Towns(), fresh or maker()
-    platforms = {name: _platform(place) for name, place in REGISTRY.items()} | (adapters or {})
+    fresh = fresh or maker()
+    platforms = _platforms(settings.platforms | {"HOME": HOME}) | (adapters or {})
     web = platforms["web"]
     assert isinstance(web, WebChat)
+    towns = Towns(frozenset(name for name, one in platforms.items() if not one.inside))
     reminder = Reminder(store, clock, towns, fresh)
-    deliverer = Deliverer(store, clock, towns, platforms)
+    deliverer = Deliverer(store, clock, towns, fresh, platforms)
+    copies = Copies(store, clock, towns, fresh, platforms)
     app = App(
-        settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh), reminder, deliverer,
-        Turner(store, clock, reminder, deliverer), web,
+        settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh), reminder, deliverer, copies,
+        Turner(store, clock, reminder, deliverer, copies), web,
     )  # fmt: skip
     store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)
     return app
 
 
-def _platform(place: str) -> Adapter:
-    module, _, kind = place.partition(":")
-    made: Adapter = getattr(import_module(module), kind)()
-    return made
+def _platforms(variables: Mapping[str, str]) -> dict[str, Adapter]:
+    """Make what is part of the system, and the platforms whose variables are there: the others are not even imported."""
+    found: dict[str, Adapter] = {}
+    for name, (place, prefix) in REGISTRY.items():
+        if prefix and not any(variable.startswith(prefix) for variable in variables):
+            continue
+        module, _, kind = place.partition(":")
+        adapter = getattr(import_module(module), kind)
+        found[name] = adapter.made(variables) if prefix else adapter()
+    return found
 
 
 async def work(app: App) -> None:
-    """Ring and send whatever is due, until cancelled: woken by commits and by a beat a second.
+    """Listen, ring and send whatever is due, until cancelled: woken by commits and by a beat a second.
 
     On cancellation the letter in hand is finished first.
     """
 
-    async def beat() -> None:  # a plain function would be called in a thread, where an event of this loop is not to be set
+    # A plain function would be called in a thread, where an event of this loop is not to be set.
+    async def beat() -> None:
         app.awake.set()
 
     scheduler = AsyncIOScheduler(timezone="UTC")
     scheduler.add_job(beat, "interval", seconds=BEAT, coalesce=True, max_instances=1, misfire_grace_time=None)
     scheduler.start()
+    holder = f"{platform.node()}:{os.getpid()}"
+    listening = [
+        asyncio.create_task(listen(name, one, app.store, app.receiver, holder))
+        for name, one in app.deliverer.adapters.items() if isinstance(one, Listening)
+    ]  # fmt: skip
     try:
         while True:
             await app.awake.wait()
@@ -108,6 +136,9 @@ async def work(app: App) -> None:
                     await turn
                 raise
     finally:
+        for task in listening:
+            task.cancel()
+        await asyncio.gather(*listening, return_exceptions=True)
         scheduler.shutdown(wait=False)
 
 
@@ -119,12 +150,17 @@ async def once(app: App) -> int:
     rung = 0
     loop = asyncio.get_running_loop()
     try:
-        timer_due, letter_due = await app.store.read(lambda tx: (timers.next_due(tx), letters.next_due(tx)))
-        now = await app.store.read(app.clock.now)
+        now, timer_due, letter_due, stale = await app.store.read(app.due)
         if timer_due and timer_due <= now:
             rung = await app.reminder.ring_due()
         if letter_due and letter_due <= now:
             await app.deliverer.send_due()
+        elif letter_due and (letter_due - now).total_seconds() < BEAT:
+            loop.call_later(
+                (letter_due - now).total_seconds(), app.awake.set
+            )  # a conversation's turn comes before the beat
+        if stale:
+            await app.copies.keep_true()
         if loop.time() - app.beaten.get("mend", 0) > MEND:
             app.beaten["mend"] = loop.time()
             await app.deliverer.recover()

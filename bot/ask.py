@@ -368,7 +368,7 @@ class Ask:
 
     @property
     def voice(self) -> Voice:
-        return voice_for(self.town, self.speaker.language or self.town.language)
+        return voice_for(self.town, self.speaker.language or self.town.language, outside=not self.inside)
 
     def told(
         self,

@@ -20,9 +20,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import asyncpg
@@ -48,6 +50,7 @@ ROUNDS: Final = 5
 AT: Final = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)
 EVENTS: Final = itertools.count()  #: a platform brings the ids of its events; making them is none of our work
 Statement = tuple[str, Any, bool]  #: text, parameters, executemany
+Measure = Callable[[Path, dict[str, str], bool], "Iterator[Figure]"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +69,17 @@ class Figure:
     note: str = ""
 
 
-def bench(settings: Settings, *, names: Sequence[str] | None, as_json: bool, quick: bool) -> None:
-    """Measure what is named (all without names) and print a line each as it is known."""
-    wanted = names or list(MEASURES)
-    unknown = [n for n in wanted if n not in MEASURES]
+def bench(settings: Settings, *, names: Sequence[str] | None, as_json: bool, quick: bool, minutes: float = 0.5) -> None:
+    """Measure what is named (all without names) and print a line each as it is known; `inbound` lasts `minutes`."""
+    measures: dict[str, Measure] = {**MEASURES, "inbound": partial(_inbound, minutes=minutes)}
+    wanted = names or list(measures)
+    unknown = [n for n in wanted if n not in measures]
     if unknown:
-        print(f"There is no measure {', '.join(unknown)}: {', '.join(MEASURES)}.", file=sys.stderr)
+        print(f"There is no measure {', '.join(unknown)}: {', '.join(measures)}.", file=sys.stderr)
         sys.exit(2)
     with _place() as place, _servers(settings) as servers:
         for name in wanted:
-            for figure in MEASURES[name](place, servers, quick):
+            for figure in measures[name](place, servers, quick):
                 print(json.dumps(asdict(figure)) if as_json else _line(figure), flush=True)
 
 
@@ -168,7 +172,7 @@ def _name(url: str) -> str:
 
 
 @asynccontextmanager
-async def _app(url: str, place: Path, start: int) -> AsyncIterator[App]:
+async def app_at(url: str, place: Path, start: int) -> AsyncIterator[App]:
     app = make(Settings(database_url=url, _env_file=None), clock=Clock(frozen=AT), fresh=counting(start), var=place)  # type: ignore[call-arg]
     app.receiver.flood = 0
     try:
@@ -188,13 +192,13 @@ def _command(place: Path, servers: dict[str, str], quick: bool) -> Iterator[Figu
 async def _command_on(ground: Ground, place: Path, count: int) -> Figure:
     base = await ground.new()
     await asyncio.to_thread(upgrade, base)
-    async with _app(base, place, 1_000) as app:
-        numbers = await _people_at_work(app, 2 * CLIENTS)
+    async with app_at(base, place, 1_000) as app:
+        numbers = await people_at_work(app, 2 * CLIENTS)
     recorded = await _recorded(ground, base, place, numbers, count)
     engine, reference, cpu, times, raw = [], [], [], [], []
     for round_ in range(1 if count < 100 else ROUNDS):
         url = await ground.new(base)
-        async with _app(url, place, 10_000_000 * (round_ + 2)) as app:
+        async with app_at(url, place, 10_000_000 * (round_ + 2)) as app:
             took, used, waited = await _clients(app, numbers, count)
         await ground.drop(url)
         engine.append(count / took)
@@ -229,20 +233,21 @@ def _figure(
     )  # fmt: skip
 
 
-async def _people_at_work(app: App, count: int) -> list[tuple[str, str]]:
-    """Cases with one active role each: (who holds it, number)."""
-    doc = read(FILE.read_text(encoding="utf-8"))
-    await app.store.transact(lambda tx: keep_town(tx, doc))
+async def people_at_work(app: App, count: int, holders: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """Cases with one active role each: (who holds it, number). Without holders the sample town's, who is put there first."""
+    if not holders:
+        doc = read(FILE.read_text(encoding="utf-8"))
+        await app.store.transact(lambda tx: keep_town(tx, doc))
     made = []
-    for _ in range(count):
+    for holder in itertools.islice(itertools.cycle(holders or ("ishii",)), count):
         number = (await _say(app, "suzuki", "受付 介護 困窮")).number
         assert number is not None
         for who, words in (
             ("suzuki", f"見立て {number} 続ける"), ("suzuki", f"同意 {number} あり"), ("suzuki", f"依頼 {number} 家計相談 ともしび"),
-            ("suzuki", "送る"), ("ishii", f"引受 {number}"), ("ishii", f"つながった {number}"), ("ishii", f"変わりなし {number}"),
+            ("suzuki", "送る"), (holder, f"引受 {number}"), (holder, f"つながった {number}"), (holder, f"変わりなし {number}"),
         ):  # fmt: skip
             await _say(app, who, words)
-        made.append(("ishii", number))
+        made.append((holder, number))
     return made
 
 
@@ -280,7 +285,7 @@ async def _recorded(
 ) -> list[list[Statement]]:
     """The statements of `count` commands, one after another, on a copy."""
     url = await ground.new(base)
-    async with _app(url, place, 5_000_000) as app:
+    async with app_at(url, place, 5_000_000) as app:
         await _say(app, *_words(numbers[0]))
         with _recorder(app) as heard:
             found = []
@@ -366,8 +371,8 @@ def _timers(place: Path, servers: dict[str, str], quick: bool) -> Iterator[Figur
 async def _timers_on(ground: Ground, place: Path, due: int, pending: int) -> Figure:
     url = await ground.new()
     await asyncio.to_thread(upgrade, url)
-    async with _app(url, place, 1_000) as app:
-        await _people_at_work(app, 1)
+    async with app_at(url, place, 1_000) as app:
+        await people_at_work(app, 1)
         await app.store.transact(lambda tx: _multiply(tx.connection, due, pending))
         first = await app.store.read(timers.next_due)
         assert first is not None
@@ -455,8 +460,8 @@ def _board(place: Path, servers: dict[str, str], quick: bool) -> Iterator[Figure
 async def _board_on(ground: Ground, place: Path, count: int) -> Figure:
     url = await ground.new()
     await asyncio.to_thread(upgrade, url)
-    async with _app(url, place, 1_000) as app:
-        await _people_at_work(app, 1)
+    async with app_at(url, place, 1_000) as app:
+        await people_at_work(app, 1)
         await app.store.transact(lambda tx: _multiply(tx.connection, count, 10))
         asked = await app.store.read(lambda tx: _asked(app, app.towns.of(tx), AT + timedelta(days=200)))
         times = []
@@ -492,7 +497,7 @@ def _start(place: Path, _servers: dict[str, str], quick: bool) -> Iterator[Figur
     took: list[float] = []
     memory = 0.0
     for _ in range(2 if quick else 4):
-        port = _free_port()
+        port = free_port()
         env = {**os.environ, "TSUNAGI_DATABASE_URL": url, "TSUNAGI_PORT": str(port)}
         env.pop("PYTHONDONTWRITEBYTECODE", None)  # a first start leaves its bytecode for the second, as everywhere else
         began = time.perf_counter()
@@ -500,7 +505,7 @@ def _start(place: Path, _servers: dict[str, str], quick: bool) -> Iterator[Figur
             [sys.executable, "-m", "bot", "serve"], env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            _ready(port)
+            ready(port)
             took.append(time.perf_counter() - began)
             memory = _rss(process.pid)
         finally:
@@ -513,25 +518,29 @@ def _start(place: Path, _servers: dict[str, str], quick: bool) -> Iterator[Figur
 
 
 async def _town_only(url: str, place: Path) -> None:
-    async with _app(url, place, 1_000) as app:
+    async with app_at(url, place, 1_000) as app:
         doc = read(FILE.read_text(encoding="utf-8"))
         await app.store.transact(lambda tx: keep_town(tx, doc))
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _ready(port: int) -> None:
-    end = time.monotonic() + 60
+def ready(port: int) -> None:
+    end, told = time.monotonic() + 60, ""
     while time.monotonic() < end:
-        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:  # loopback
-            if answer.status == 200:
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2):  # loopback
                 return
+        except HTTPError as not_yet:
+            told = not_yet.read().decode()
+        except OSError:
+            pass
         time.sleep(0.02)
-    raise RuntimeError("serve was not ready within a minute")
+    raise RuntimeError(f"serve was not ready within a minute: {told}")
 
 
 def _rss(pid: int) -> float:
@@ -556,8 +565,8 @@ async def _idle_on(ground: Ground, place: Path, pending: int, seconds: int) -> F
 
     url = await ground.new()
     await asyncio.to_thread(upgrade, url)
-    async with _app(url, place, 1_000) as app:
-        await _people_at_work(app, 1)
+    async with app_at(url, place, 1_000) as app:
+        await people_at_work(app, 1)
         await app.store.transact(lambda tx: _multiply(tx.connection, 2, pending))
         loop = asyncio.ensure_future(work(app))
         await asyncio.sleep(2)
@@ -571,6 +580,12 @@ async def _idle_on(ground: Ground, place: Path, pending: int, seconds: int) -> F
     return Figure("idle", ground.kind, note=f"{share:.2%} of a core with {pending} timers pending")
 
 
-MEASURES: Final[dict[str, Callable[[Path, dict[str, str], bool], Iterator[Figure]]]] = {
+def _inbound(place: Path, servers: dict[str, str], quick: bool, *, minutes: float) -> Iterator[Figure]:
+    from bot.bench_inbound import inbound  # the platforms' SDKs: only where they are measured
+
+    yield from inbound(place, servers, quick, minutes)
+
+
+MEASURES: Final[dict[str, Measure]] = {
     "command": _command, "timers": _timers, "board": _board, "start": _start, "idle": _idle,
 }  # fmt: skip

@@ -57,10 +57,8 @@ async def _signed_in(app: App, who: str) -> str:
 
     def link(tx: Tx) -> bool:
         now = app.clock.now(tx)
-        if sign.redeem(tx, code, now) != staff:
-            return False
-        sign.link(tx, "console", _account(who), staff, now)
-        return True
+        found = sign.use(tx, code, now, "code", "paper")
+        return found is not None and found.staff == staff and sign.link(tx, found, False, "console", _account(who), now)
 
     if not await app.store.transact(link):
         raise NotSignedIn

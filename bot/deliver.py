@@ -1,96 +1,248 @@
 """The door for letters going out: leased, sent outside any transaction, finished with the lease's token."""
 
+import asyncio
+import hashlib
 import logging
-from datetime import timedelta
-from itertools import groupby
-from typing import Final
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final, NamedTuple
 
-from adapters.base import Adapter, Address, Gone, Later, Message, Parcel, Refused, Sent, Unknown, fit
+from aiolimiter import AsyncLimiter
+
+from adapters.base import Adapter, Address, Delivery, Gone, Later, Message, Parcel, Refused, Sent, Unknown, fit
 from bot.clock import Clock
 from bot.reading import Reading
+from bot.record import INSIDE, elsewhere, from_room, send
 from bot.towns import Towns
 from bot.voice import voice_for
-from storage import letters
+from storage import beats, letters, paces, people
 from storage.letters import LetterRow
 from storage.store import Store, Tx
+from workflow.outcome import Act, Notice, Reader
+from workflow.people import Town
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = 50
 LEASE_SECONDS: Final = 60.0
 AGAIN: Final = timedelta(minutes=1)
+#: Who has had the first message of a case lately waits for the others' first.
+LATELY: Final = timedelta(hours=1)
+QUOTA: Final = "quota"
+#: The same letter, the same key, whichever process sends it.
+KEYS: Final = uuid.UUID("6a1f7f5e-6e0e-4d53-9a43-7d6f6e7b9c10")
+
+
+class Rendered(NamedTuple):
+    """Letters as the one message that leaves."""
+
+    message: Message
+    says: tuple[str, ...]  #: what each button says, by its place
+    face: str  #: a hash of what is shown: the same face needs no edit
+    versions: Mapping[int, int]  #: of the cases that it shows
 
 
 class Deliverer:
-    """Sends what is pending, urgent first; letters of one person and one moment leave as one message."""
+    """Sends what is pending, urgent first; letters of one person and one moment leave as one message.
 
-    def __init__(self, store: Store, clock: Clock, towns: Towns, adapters: dict[str, Adapter]) -> None:
+    Conversations go side by side, so that a slow one holds up nobody else; each at its platform's pace.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, towns: Towns, fresh: Callable[[], int], adapters: dict[str, Adapter]
+    ) -> None:
         self.store = store
         self.clock = clock
         self.towns = towns
+        self.fresh = fresh
         self.adapters = adapters
+        self._limits: dict[str, AsyncLimiter] = {}
 
     async def send_due(self, limit: int = BATCH) -> int:
-        """Send what may leave now; answer how many letters were taken."""
-        leased = await self.store.transact(lambda tx: letters.lease(tx, self.clock.now(tx), limit, LEASE_SECONDS))
-        by_reader = groupby(leased, key=lambda row: (row.surface, row.address, row.to_staff, row.not_before))
-        for (surface, address, *_), found in by_reader:
-            await self._send(surface, address or "", list(found))
-        return len(leased)
+        """Send what may leave now; answer how many letters were looked at."""
+        looked, bundles = await self.store.transact(lambda tx: self._take(tx, limit))
+        await asyncio.gather(*(self._send(bundle) for bundle in bundles))
+        return looked
 
-    async def _send(self, surface: str, address: str, bundle: list[LetterRow]) -> None:
-        message = await self.store.read(lambda tx: self._message(tx, bundle))
-        adapter = self.adapters.get(surface)
+    # -- whose turn it is
+
+    def _take(self, tx: Tx, limit: int) -> tuple[int, list[list[LetterRow]]]:
+        """Lease what is due; what its conversation is not free for is lined up."""
+        now = self.clock.now(tx)
+        leased = letters.lease(tx, now, limit, LEASE_SECONDS)
+        taken: list[list[LetterRow]] = []
+        crowded: dict[tuple[str, str], list[LetterRow]] = defaultdict(list)
+        for bundle in _bundles(leased):
+            first, gap = bundle[0], self._gap(bundle[0])
+            conversation = (first.surface, first.address or "")
+            busy = conversation in crowded or (gap and not paces.take(tx, *conversation, now, now + gap))
+            if busy:
+                crowded[conversation] += bundle
+            else:
+                taken.append(bundle)
+        for conversation, waiting in crowded.items():
+            leaving = [row.case_id for bundle in taken for row in bundle if (row.surface, row.address) == conversation]
+            self._line_up(tx, *conversation, waiting, Counter(leaving), now)
+        return len(leased), taken
+
+    def _gap(self, letter: LetterRow) -> timedelta | None:
+        """The pace of where it goes (platforms.md §5); an answer that somebody waits for goes at once."""
+        adapter = self.adapters.get(letter.surface)
+        if adapter is None or adapter.inside or letter.answer or not letter.address:
+            return None
+        return timedelta(seconds=adapter.caps.gap(letter.address))
+
+    def _line_up(
+        self, tx: Tx, surface: str, address: str, leased: list[LetterRow], told: Counter[int | None], now: datetime
+    ) -> None:
+        """Give all that waits there a moment of its own: urgent first, then the first of every case before any second.
+
+        What is late for one person leaves together: after a night that we slept through nobody's phone rings ten times.
+        """
+        gap = self._gap(leased[0]) or timedelta()
+        at = max(now + gap, paces.free_at(tx, surface, address) or now)
+        told.update(letters.lately(tx, surface, address, now - LATELY))
+        ranked: list[tuple[tuple[bool, int, datetime, int], LetterRow]] = []
+        for letter in sorted([*letters.queue(tx, surface, address, now), *leased], key=lambda one: one.id):
+            before = told[letter.case_id] if letter.case_id else 0
+            ranked.append(((not letter.urgent, before, letter.created_at, letter.id), letter))
+            told[letter.case_id] += 1
+        slots: dict[object, datetime] = {}
+        for _, letter in sorted(ranked, key=lambda one: one[0]):
+            turn = letter.id if letter.urgent or letter.to_room else letter.to_staff
+            at += gap if slots.setdefault(turn, at) == at else timedelta()
+        letters.put_back(tx, [(one, slots[one.id if one.urgent or one.to_room else one.to_staff]) for _, one in ranked])
+
+    # -- one message
+
+    async def _send(self, bundle: list[LetterRow]) -> None:
+        first = bundle[0]
+        adapter = self.adapters.get(first.surface)
         if adapter is None:
-            outcome: Sent | Later | Unknown | Gone | Refused = Gone(f"no adapter for {surface}")
-        else:
-            now = self.clock.now()
-            try:
-                outcome = await adapter.send(
-                    Parcel(Address(surface, address), fit(message, adapter.caps), f"{bundle[0].id}", now)
-                )
-            except Exception as broken:  # an adapter that raises has a defect; its letter may have left
-                log.exception("an adapter raised: %s", surface)
-                outcome = Unknown(type(broken).__name__)
-        await self.store.transact(lambda tx: self._finish(tx, bundle, outcome))
+            outcome: Delivery = Gone(f"no adapter for {first.surface}")
+            await self.store.transact(lambda tx: self._finish(tx, bundle, outcome, None))
+            return
+        shown = await self.store.transact(lambda tx: self._rendered(tx, bundle, adapter))
+        async with self._limit(adapter):
+            outcome = await self._handed(adapter, Address(first.surface, first.address or ""), shown.message, first)
+        await self.store.transact(lambda tx: self._finish(tx, bundle, outcome, shown))
 
-    def _message(self, tx: Tx, bundle: list[LetterRow]) -> Message:
-        town, now = self.towns.of(tx), self.clock.now(tx)
-        person = town.staff[bundle[0].to_staff or town.final_owner]
-        adapter = self.adapters.get(bundle[0].surface)
-        voice = voice_for(town, person.language or town.language, outside=not (adapter and adapter.inside))
-        shown = Reading(tx, town, person, now, voice).messages(bundle)
-        if len(shown) == 1:
-            return shown[0]
-        lines = [m.text for m in shown]
-        return Message(
-            "\n\n".join(lines),
-            voice.say("bundle.title", count=len(shown)),
-            choices=tuple(c for m in shown for c in m.choices),
-        )
+    def _limit(self, adapter: Adapter) -> AsyncLimiter:
+        return self._limits.setdefault(adapter.name, AsyncLimiter(adapter.caps.second or 1_000, 1))
 
-    def _finish(self, tx: Tx, bundle: list[LetterRow], outcome: Sent | Later | Unknown | Gone | Refused) -> None:
+    async def _handed(self, adapter: Adapter, to: Address, message: Message, letter: LetterRow) -> Delivery:
+        parcel = Parcel(
+            to, message, str(uuid.uuid5(KEYS, f"{letter.id}")), self.clock.now(),
+            reply=letter.doc.get("reply", "") if letter.tries < 2 else "", only=letter.doc.get("only", ""),
+        )  # fmt: skip
+        try:
+            return await adapter.send(parcel)
+        except Exception as broken:  # an adapter that raises has a defect; its letter may have left
+            log.exception("an adapter raised: %s", adapter.name)
+            return Unknown(type(broken).__name__)
+
+    def _rendered(self, tx: Tx, bundle: list[LetterRow], adapter: Adapter) -> Rendered:
+        """Render what leaves, and remember what each of its buttons says: a tap brings the button's name alone."""
+        shown = rendered(tx, self.towns.of(tx), self.clock.now(tx), bundle, adapter)
+        for letter in bundle:
+            says = shown.says if letter is bundle[0] else ()
+            version = shown.versions.get(letter.case_id or 0, letter.case_version)
+            letters.showing(tx, letter, says, version, bundle[0].not_before)
+        return shown
+
+    # -- what became of it
+
+    def _finish(self, tx: Tx, bundle: list[LetterRow], outcome: Delivery, shown: Rendered | None) -> None:
         now = self.clock.now(tx)
         for letter in bundle:
             assert letter.lease is not None
             match outcome:
                 case Sent(ref):
                     letters.finish(tx, letter.id, letter.lease, state="sent", at=now, ref=ref)
-                case Later(after, why):
+                    if shown is not None and ref and self._kept_true(letter, shown.message):
+                        letters.copy(tx, letter.id, live=True, face=shown.face)
+                case Later(after):
+                    later = now + max(after, AGAIN)
+                    paces.hold(tx, letter.surface, letter.address or "", now + after)
                     letters.finish(
-                        tx,
-                        letter.id,
-                        letter.lease,
-                        state="pending",
-                        at=now,
-                        why=why,
-                        not_before=now + max(after, AGAIN),
+                        tx, letter.id, letter.lease, state="pending", at=now, why=letters.PACED, not_before=later
                     )
                 case Unknown(why):
                     letters.finish(tx, letter.id, letter.lease, state="unknown", at=now, why=why)
+                    if letter.must:
+                        self._elsewhere(tx, letter, outcome, now)
+                case Gone(_, Address() as moved) if letter.address:
+                    people.moved(tx, letter.surface, letter.address, moved.conversation)
+                    letters.moved(tx, letter.surface, letter.address, moved.conversation)
+                    letters.finish(tx, letter.id, letter.lease, state="pending", at=now, not_before=now)
+                    letters.readdress(tx, letter.id, moved.conversation)
                 case Gone(why) | Refused(why):
+                    if isinstance(outcome, Gone) and outcome.closed:
+                        self._closed(tx, letter.surface, why, now)
                     letters.finish(tx, letter.id, letter.lease, state="failed", at=now, why=why)
+                    self._elsewhere(tx, letter, outcome, now)
+
+    def _kept_true(self, letter: LetterRow, message: Message) -> bool:
+        """Whether this copy has buttons that can grow old where it lies."""
+        caps = self.adapters[letter.surface].caps
+        return bool(message.choices) and letter.case_id is not None and not letter.answer and (caps.edit or caps.follow)
+
+    def _elsewhere(self, tx: Tx, letter: LetterRow, outcome: Delivery, now: datetime) -> None:
+        """What could not be brought goes to the next address: a person's own, or, for a room, its members'."""
+        town = self.towns.of(tx)
+        if letter.answer:
+            return
+        if letter.to_room:
+            gone = isinstance(outcome, Gone) and not outcome.closed
+            gone = gone and people.room_gone(tx, letter.surface, letter.address or "")
+            around = town if gone else replace(town, outside=town.outside - {letter.surface})
+            letters.write(tx, from_room(tx, letter, around, now, self.fresh))
+        elif (again := elsewhere(letter, town, now, self.fresh)) is not None:
+            letters.write(tx, [again])
+
+    def _closed(self, tx: Tx, surface: str, why: str, now: datetime) -> None:
+        """A whole platform takes nothing: the coordinators hear of it once, of a spent quota once a month."""
+        town = self.towns.of(tx)
+        today = now.astimezone(town.tz).replace(hour=0, minute=0, second=0, microsecond=0)
+        since = today.replace(day=1) if why == QUOTA else today
+        if beats.claim(tx, f"closed:{surface}:{why}", since, now):
+            to = tuple(Reader("staff", one.code) for one in town.coordinators) or (Reader("staff", town.final_owner),)
+            notice = Notice("platform_closed", to, data={"platform": surface, "why": why})
+            send(tx, [notice], Act(None, now, town, "clock", self.fresh), cause="platform.closed")
 
     async def recover(self) -> int:
         """What was leased by somebody who never came back may have arrived: unknown, and said so."""
         return len(await self.store.transact(lambda tx: letters.lost(tx, self.clock.now(tx))))
+
+
+def rendered(tx: Tx, town: Town, now: datetime, bundle: Sequence[LetterRow], adapter: Adapter) -> Rendered:
+    """Render letters of one reader as one message, from the present state."""
+    first = bundle[0]
+    person = town.staff[first.to_staff or town.final_owner]
+    voice = voice_for(town, person.language or town.language, outside=not adapter.inside)
+    reading = Reading(tx, town, person, now, voice)
+    shown = reading.messages(bundle)
+    if len(shown) == 1:
+        message = shown[0]
+    else:
+        title = voice.say("bundle.title", count=len(shown))
+        message = Message("\n\n".join(m.text for m in shown), title, choices=tuple(c for m in shown for c in m.choices))
+    says = tuple(c.says for c in message.choices)
+    face = hashlib.sha256(repr(message).encode()).hexdigest()[:16]
+    named = tuple(replace(c, token=f"{first.token}{i}") for i, c in enumerate(message.choices))
+    known = {case.id: case for row in bundle if row.case_id and (case := reading.case(row.case_id))}
+    versions = {id_: case.version for id_, case in known.items()}
+    return Rendered(fit(replace(message, choices=named), adapter.caps), says, face, versions)
+
+
+def _bundles(rows: Iterable[LetterRow]) -> list[list[LetterRow]]:
+    """What is due for one person leaves together, what is urgent only with its moment's; in a room and as an answer each alone."""
+    found: dict[object, list[LetterRow]] = defaultdict(list)
+    for row in rows:
+        alone = row.id if row.answer or row.to_room or row.surface in INSIDE else 0
+        moment = row.not_before if row.urgent else None
+        found[row.surface, row.address, row.to_staff, row.urgent, moment, alone].append(row)
+    return list(found.values())

@@ -1,13 +1,15 @@
 """What an operator does from the command line: migrate, check, town, invite, clock, journal, verify, retry."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import segno
 
+from adapters import REGISTRY
+from adapters.base import Hooked, Outside
 from bot import sign, town, turn
 from bot.app import App, make
 from bot.audit import breaches
@@ -83,16 +85,98 @@ def _moment(text: str | None) -> datetime:
     return parsed if parsed.tzinfo else parsed.replace(tzinfo=ZoneInfo("Asia/Tokyo"))
 
 
+class NotSetUp(Exception):
+    """Some platform lacks what it needs; `tsunagi check` has said what."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(f"Not everything is set up: {', '.join(names)}.")
+
+
+#: Where a platform is told the address of its hook.
+ENTERED: Final = {
+    "slack": "Event Subscriptions, Interactivity and Slash Commands",
+    "telegram": "setWebhook, with the same secret_token",
+    "line": "Messaging API, Webhook URL",
+}
+
+
 def check(settings: Settings) -> Iterator[str]:
-    """Say line by line what is in order; the first thing that is not rises as a sentence."""
+    """Say line by line what is in order; the first thing that is not rises as a sentence. No platform is called.
+
+    Raises NotSetUp after the last line when a platform lacks something.
+    """
     at_head(settings)
     yield f"database: at head ({settings.database_url.split('@')[-1]})"
-    found: Town = run(settings, lambda app: app.store.read(app.towns.of))
+
+    async def look(app: App) -> tuple[Town, dict[str, Outside]]:
+        outside = {name: one for name, one in app.deliverer.adapters.items() if isinstance(one, Outside)}
+        return await app.store.read(app.towns.of), outside
+
+    found, outside = run(settings, look)
     yield f"town: {found.name}, {len(found.agencies)} agencies, {len(found.staff)} people, final owner {found.final_owner}"
     settings.secret()
     yield "platforms: web chat and console (built in)"
+    lacking = {name: _lacking(name, one, settings) for name, one in outside.items()} | _half(settings)
+    for name, lacks in lacking.items():
+        ready = f"ready ({_way_in(name, outside[name], settings)}); {_known(name, found)}" if not lacks else ""
+        yield f"{name}: {ready or f'missing {lacks[0]}'}"
+        yield from (f"{name}: missing {more}" for more in lacks[1:])
+    yield from _not_here(found, frozenset(outside))
     for name in not_read():
         yield f"not read by this version: {name}"
+    if wrong := [name for name, lacks in lacking.items() if lacks]:
+        raise NotSetUp(wrong)
+
+
+def _lacking(name: str, adapter: Outside, settings: Settings) -> tuple[str, ...]:
+    """What a platform's own settings lack, and the address that it posts to or that its links lead to."""
+    if not settings.base_url:
+        where = f"the address people reach us at; without it links lead to {settings.address}"
+        return (*(one for one in adapter.missing() if "TSUNAGI_BASE_URL" not in one), f"TSUNAGI_BASE_URL: {where}")
+    tested = f"{name.upper()}_API_URL" in settings.platforms  # a server on loopback in the platform's place
+    if _without_hook(name, adapter, settings) or settings.base_url.startswith("https://") or tested:
+        return adapter.missing()
+    return (*adapter.missing(), f"TSUNAGI_BASE_URL: hooks need an https:// address, not {settings.base_url}")
+
+
+def _half(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Platforms of which something is set, but not what turns them on."""
+    given = settings.platforms
+    return {
+        name: (f"TSUNAGI_{begins}",) for name, (_place, begins) in REGISTRY.items()
+        if begins and any(one.startswith(f"{name.upper()}_") for one in given)
+        and not any(one.startswith(begins) for one in given)
+    }  # fmt: skip
+
+
+def _without_hook(name: str, adapter: Outside, settings: Settings) -> str:
+    """How a platform is heard that posts nothing to us; empty: it posts."""
+    given = settings.platforms
+    if not isinstance(adapter, Hooked):
+        return "sends only"
+    if name == "slack" and "SLACK_APP_TOKEN" in given:
+        return "Socket Mode"
+    return "polling" if name == "telegram" and "TELEGRAM_SECRET_TOKEN" not in given else ""
+
+
+def _way_in(name: str, adapter: Outside, settings: Settings) -> str:
+    if way := _without_hook(name, adapter, settings):
+        return way
+    entered = f", to be entered at {ENTERED[name]}" if name in ENTERED else ""
+    return f"HTTP hooks at {settings.base_url}/hooks/{name}{entered}; the platform has to reach it from the internet"
+
+
+def _known(name: str, found: Town) -> str:
+    if name == "mail":
+        return f"{sum(bool(one.email) for one in found.staff.values())} people with an address"
+    return f"{sum(any(p == name for p, _ in one.chat) for one in found.staff.values())} people linked"
+
+
+def _not_here(found: Town, outside: frozenset[str]) -> Iterator[str]:
+    """Platforms that agencies allow and that are not set up here: nobody is written to there."""
+    for name in (name for name, (_place, begins) in REGISTRY.items() if begins and name not in outside):
+        if allowing := [a.code for a in found.agencies.values() if name in a.platforms]:
+            yield f"{name}: not set up, though allowed for {', '.join(allowing)}"
 
 
 def town_load(settings: Settings, file: Path, *, apply: bool) -> Iterator[str]:

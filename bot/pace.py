@@ -1,9 +1,10 @@
-"""The noise budget: when a push may leave. Inside (web chat, console) everything shows at once; nothing here ever drops a letter."""
+"""When a push may leave: the noise budget and quiet hours. Inside (web chat, console) all shows at once; nothing is ever dropped."""
 
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Final, NamedTuple
 
+from storage.people import Quiet
 from workflow.calendar import Hours
 from workflow.people import Town
 
@@ -19,6 +20,7 @@ class Push(NamedTuple):
     soft: bool  #: rides in a bundle anyway
     sparing: bool  #: to a volunteer, beside what they asked for
     hours: Hours
+    quiet: Quiet | None = None  #: the reader's own hours without pushes
 
 
 class Pushed(NamedTuple):
@@ -32,19 +34,44 @@ class Pushed(NamedTuple):
 def leaves_at(earliest: datetime, push: Push, others: Sequence[Pushed], case: int | None, town: Town) -> datetime:
     """Say when a push leaves: at once when urgent, else inside the reader's hours and budget, in a bundle when that is spent.
 
+    Quiet hours hold it until they end; who is quiet all through the agency's hours is told as soon as they end.
+
     Letters with the same moment leave as one message, which counts once (I28: three a person a business day, one a case a day,
     volunteers one a week).
     """
     if push.urgent:
         return earliest
-    at = push.hours.next_open(earliest)
+    at = _calm(push.hours.next_open(earliest), push, town)
     if push.soft:
-        at = next_bundle(at, push.hours, town)
+        at = _calm(next_bundle(at, push.hours, town), push, town)
     for _ in range(400):
         if _fits(at, push, others, case, town):
             return at
-        at = next_bundle(at + timedelta(minutes=1), push.hours, town)
+        at = _calm(next_bundle(at + timedelta(minutes=1), push.hours, town), push, town)
     return at
+
+
+def _calm(at: datetime, push: Push, town: Town) -> datetime:
+    """The first moment from `at` on that is open and not quiet; a day that has none ends with the quiet hours."""
+    ends = quiet_until(at, push.quiet, town)
+    if ends == at:
+        return at
+    opens = push.hours.next_open(ends)
+    return opens if quiet_until(opens, push.quiet, town) == opens else ends
+
+
+def quiet_until(at: datetime, quiet: Quiet | None, town: Town) -> datetime:
+    """When the quiet hours around a moment end; the moment itself outside of them."""
+    if quiet is None or quiet.start == quiet.end:
+        return at
+    local = at.astimezone(town.tz)
+    minute = local.hour * 60 + local.minute
+    over_midnight = quiet.start > quiet.end
+    late, early = minute >= quiet.start, minute < quiet.end
+    if not ((late or early) if over_midnight else (late and early)):
+        return at
+    day = local.date() + timedelta(days=1 if over_midnight and late else 0)
+    return datetime.combine(day, time(quiet.end // 60, quiet.end % 60), town.tz)
 
 
 def _fits(at: datetime, push: Push, others: Sequence[Pushed], case: int | None, town: Town) -> bool:

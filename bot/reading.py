@@ -17,7 +17,7 @@ from workflow.people import Staff, Town
 
 @dataclass(slots=True)
 class Reading:
-    """Reads many letters of one reader, each case loaded once."""
+    """Reads many letters of one reader, each case loaded once. In a shared conversation outside nobody in particular reads."""
 
     tx: Tx
     town: Town
@@ -31,6 +31,11 @@ class Reading:
         if case_id not in self._cases:
             self._cases[case_id] = cases.load(self.tx, case_id, lock=False)
         return self._cases[case_id]
+
+    def _who(self, letter: LetterRow) -> Staff | None:
+        """The reader; of a letter to an agency's channel or group there is none: its card is whoever's is there."""
+        shared = letter.to_room is not None and letter.to_staff is None and letter.address is not None
+        return None if shared else self.reader
 
     def mark(self, case_id: int) -> str:
         """The reader's word for the case; a read never gives one, so it may be empty until the first words."""
@@ -48,9 +53,10 @@ class Reading:
         handoff = case.handoff(letter.handoff) if case and letter.handoff else None
         wait = next((w for w in case.waits if w.id == letter.wait), None) if case else None
         data = letter.doc if wait else letter.doc | self._answered(letter, handoff)
+        reader = self._who(letter)
         return card(
-            letter.kind, data, case, handoff, wait, reader=self.reader, room=letter.to_room, town=self.town, at=self.now,
-            voice=self.voice, mark=self.mark(letter.case_id),
+            letter.kind, data, case, handoff, wait, reader=reader, room=letter.to_room, town=self.town, at=self.now,
+            voice=self.voice, mark=self.mark(letter.case_id) if reader else "",
         )  # fmt: skip
 
     def _without_case(self, letter: LetterRow) -> Card:
@@ -62,7 +68,7 @@ class Reading:
         over = answered.call(self.tx, letter.wait) if letter.wait and wait is None else None
         data = letter.doc | ({"reached_by": over.by or ""} if over else {})
         return card(
-            letter.kind, data, None, None, wait, reader=self.reader, room=letter.to_room, town=self.town, at=self.now,
+            letter.kind, data, None, None, wait, reader=self._who(letter), room=letter.to_room, town=self.town, at=self.now,
             voice=self.voice, mark="",
         )  # fmt: skip
 
@@ -74,7 +80,8 @@ class Reading:
         if given is None:
             return {}
         found: dict[str, object] = {"answered": given.said, "by": given.by, "at": given.at.isoformat()}
-        undo = undone_by(self.tx, self.reader.code, self.now) if given.by == self.reader.code else None
+        reader = self._who(letter)
+        undo = undone_by(self.tx, reader.code, self.now) if reader and given.by == reader.code else None
         return found | (
             {"undo": True} if undo and undo["case"] == letter.case_id and given.said != answered.CORRECTED else {}
         )

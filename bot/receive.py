@@ -5,21 +5,21 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
-from adapters.base import Address, Choice, Chose, Inbound, Message, Said, Sender
-from bot import words
+from adapters.base import Address, Choice, Chose, Inbound, Linking, Message, Moved, Odd, Reachable, Said, Sender
+from bot import sign, words
 from bot.ask import Ask, Reply
 from bot.clock import Clock, real
 from bot.commands import BOOK, FORMS, Command
 from bot.commands.everyone import danger_reply
-from bot.record import new_token, record, send
+from bot.record import ONE_TO_ONE, new_token, record, room_platforms, send
 from bot.towns import Towns
 from bot.voice import Voice, voice_for
 from bot.voice.cards import did_key
 from bot.voice.closure import before_closure
 from bot.voice.refusals import word
-from storage import cases, inbox, letters, people, rooms, texts, turns, waits
+from storage import cases, inbox, journal, letters, people, rooms, texts, turns, waits
 from storage.cases import SlowerWriter
 from storage.inbox import Arrival, Parked
 from storage.letters import LetterRow
@@ -27,13 +27,15 @@ from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.turns import Turn
 from workflow import refusals as no
 from workflow.case import Case, Handoff, Wait
-from workflow.outcome import Outcome
+from workflow.outcome import Entry, Outcome
 from workflow.people import Post, Role, Staff, Town
 from workflow.who import team
 
 log = logging.getLogger(__name__)
 
 INSIDE: Final = frozenset({"web", "console", "form"})
+#: Only a one-time link of a letter speaks here (bot/pages/go.py), and it names the letter's reader.
+BY_LETTER: Final = "mail"
 #: Nobody types faster than this to a workflow: events a minute and conversation.
 FLOOD: Final = 40
 #: The word 緊急 by all its names.
@@ -44,6 +46,9 @@ GO_ON: Final = frozenset({
     "issue.note", "issue.wish", "issue.mark_gap", "issue.not_wanted", "issue.settle",
 })  # fmt: skip
 PARKED_FOR: Final = timedelta(minutes=1)
+KINDS: Final[dict[type, Literal["words", "press", "link", "news", "odd"]]] = {
+    Said: "words", Chose: "press", Linking: "link", Reachable: "news", Moved: "news", Odd: "odd",
+}  # fmt: skip
 #: How often a parked event is tried again by itself.
 TRIES: Final = 3
 
@@ -75,6 +80,7 @@ class Receiver:
         self.towns = towns
         self.fresh = fresh
         self.flood = FLOOD  #: events a minute and account; 0: no limit (growing the sample town)
+        self.tried: dict[str, deque[float]] = {}  #: codes brought to shared conversations, by account
         self._lately: dict[str, deque[datetime]] = {}
 
     async def receive(self, event: Inbound, *, room: str | None = None) -> Answered:
@@ -160,12 +166,27 @@ class Receiver:
         arrived = inbox.arrive(tx, self._arrival(tx, event, now))
         if arrived is None:
             return Answered(None)
+        if isinstance(event.what, Reachable | Moved):
+            self._moved(tx, event, event.what)
+            return Answered(arrived.id)
         town = self.towns.of(tx, arrived.town)
         speaker = self._speaker(tx, event, town)
-        talk = _Talk(self, tx, town, now, speaker, event, arrived.id, room)
+        talk = _Talk(self, tx, town, now, speaker, event, arrived.id, room, shared=self._shared(tx, event))
         if flooding and not talk.danger:
-            return talk.refuse(no.TooFast(), "")
+            return Answered(arrived.id, None, "TooFast") if speaker is None else talk.refuse(no.TooFast(), "")
         return talk.hear()
+
+    def _moved(self, tx: Tx, event: Inbound, what: Reachable | Moved) -> None:
+        """An account was blocked or came back; a conversation has another id."""
+        platform = event.address.platform
+        if isinstance(what, Reachable) and not event.private:
+            # Its sender has added us or thrown us out: nothing is known of their own account.
+            (people.room_back if what.yes else people.room_gone)(tx, platform, event.address.conversation)
+        elif isinstance(what, Reachable):
+            people.reachable(tx, platform, event.sender.account, what.yes)
+        else:
+            people.moved(tx, platform, event.address.conversation, what.to)
+            letters.moved(tx, platform, event.address.conversation, what.to)
 
     def _arrival(self, tx: Tx, event: Inbound, now: datetime) -> Arrival:
         """What is kept of an event: outside never raw text (workflow.md §6); inside the words, sealed."""
@@ -173,20 +194,26 @@ class Receiver:
         text = None
         if said and event.sender.platform == "web":
             text = texts.put(tx, None, words.clean(said)[: words.LONGEST], event.sender.account, now)[0]
-        pressed = event.what.says if isinstance(event.what, Chose) and event.sender.platform in INSIDE else ""
+        ours = event.sender.platform in INSIDE or event.sender.platform == BY_LETTER
+        pressed = event.what.says if ours and isinstance(event.what, Chose) else ""
         return Arrival(
             platform=event.sender.platform, event_id=event.id, natural_key=event.natural or None,
             conversation=event.address.conversation, speaker=event.sender.account,
-            kind="words" if isinstance(event.what, Said) else "press", text=text, received_at=now,
+            kind=KINDS[type(event.what)], text=text, received_at=now,
             doc={"says": pressed} if pressed else {},
         )  # fmt: skip
 
     def _speaker(self, tx: Tx, event: Inbound, town: Town) -> Staff | None:
         account = event.sender.account
-        if event.sender.platform in INSIDE:
+        if event.sender.platform in INSIDE or event.sender.platform == BY_LETTER:
             return town.staff.get(account)
         staff = people.linked(tx, event.sender.platform, account)
         return town.staff.get(staff) if staff else None
+
+    def _shared(self, tx: Tx, event: Inbound) -> str | None:
+        """The agency whose channel or group this was said in."""
+        found = None if event.private else people.room(tx, event.address.platform, event.address.conversation)
+        return found.agency if found else None
 
     def _park(self, tx: Tx, event: Inbound, room: str | None, error: str) -> Answered:
         town, now = self.towns.of(tx), self.clock.now(tx)
@@ -228,34 +255,88 @@ class _Talk:
     event: Inbound
     inbox: int
     room: str | None
+    shared: str | None = None  #: the agency whose channel or group outside this was said in
     call: int | None = None  #: the wait without a case whose card was pressed
 
     @property
     def voice(self) -> Voice:
-        return voice_for(self.town, (self.speaker.language if self.speaker else "") or self.town.language)
+        language = (self.speaker.language if self.speaker else "") or self.town.language
+        return voice_for(self.town, language, outside=not self.inside)
 
     @property
     def inside(self) -> bool:
         return self.event.sender.platform in INSIDE
 
     @property
+    def outside(self) -> bool:
+        """Say whether the answer has to leave; of a letter's link the page shows it."""
+        return not self.inside and self.event.sender.platform != BY_LETTER
+
+    @property
     def danger(self) -> bool:
         """緊急 and words of danger are heard however many came before them."""
         what = self.event.what
-        taken = words.take_apart((what.text if isinstance(what, Said) else what.says)[: words.LONGEST])
+        text = what.says if isinstance(what, Chose) else said(what)
+        taken = words.take_apart(text[: words.LONGEST])
         return words.DANGER.search(taken.rest) is not None or words.match(taken.rest, FORMS_OF_DANGER) is not None
 
     def hear(self) -> Answered:
         what = self.event.what
-        text = what.text if isinstance(what, Said) else self._pressed(what)
+        if isinstance(what, Odd):
+            return self._wordless()
+        text = self._pressed(what) if isinstance(what, Chose) else said(what)
         if text is None:
             return self.refuse(no.OldButton(), "")
         if len(text) > words.LONGEST:
             return self.refuse(no.TooManyWords(most=words.LONGEST), "")
         taken = words.take_apart(text)
+        if not self.event.private and (answered := self._among_others(taken)) is not None:
+            return answered
         if self.speaker is None:
             return self._stranger(taken)
         return self._meant(taken)
+
+    # -- where others read along
+
+    def _among_others(self, taken: words.Words) -> Answered | None:
+        """A code for the place itself; how to be linked; and no decisions where the platform has no corner for one."""
+        found = words.match(taken.rest, FORMS)
+        if found and found[0] == "register":
+            return self._place_linked("".join(t for t in found[1].split() if t.isascii()))
+        if self.danger:
+            return None
+        if self.speaker is None:
+            return self.answer(Message(self.voice.say("shared.stranger")), None, refused="StrangersCannot")
+        if self.event.sender.platform in ONE_TO_ONE:
+            return self.answer(Message(self.voice.say("shared.alone")), None, refused="OnlyPrivate")
+        return None
+
+    def _place_linked(self, code: str) -> Answered:
+        """登録 in a channel or group links it to an agency, never the speaker; a personal code stays good for its owner."""
+        tx, platform = self.tx, self.event.address.platform
+        if sign.too_often(self.door.tried, f"{platform}:{self.event.sender.account}"):
+            return self.refuse(no.TooFast(), "")
+        name = sign.hashed(sign.plain(code))
+        known = people.peek_invite(tx, name, self.now)
+        if known is not None and known.kind != "room":
+            return self.answer(Message(self.voice.say("shared.personal")), None, refused="OnlyPrivate")
+        agency = self.town.agencies.get(known.room or "") if known else None
+        if known is None or agency is None or known.staff not in self.town.staff:
+            return self.refuse(no.BadInvite(), "")
+        if platform not in room_platforms(agency, self.town):
+            return self.answer(Message(self.voice.say("shared.alone")), None, refused="OnlyPrivate")
+        if people.use_invite(tx, name, self.now) is None:
+            return self.refuse(no.BadInvite(), "")
+        people.link_room(tx, platform, self.event.address.conversation, agency.code, known.staff, self.now)
+        data = {"room": agency.code, "platform": platform}
+        journal.append_town(tx, Entry("town.link", data=data), known.staff, platform, self.now)
+        return self.answer(Message(self.voice.say("did.register.room", agency=self.voice.agency(agency.code))), None)
+
+    def _wordless(self) -> Answered:
+        """A sticker, a photo, a voice message: nothing of it is kept, and it is said so kindly to whom we know."""
+        if self.speaker is None or not self.event.private:
+            return Answered(self.inbox)
+        return self.answer(Message(self.voice.say("wordless")), None, refused="NoWords")
 
     def _pressed(self, what: Chose) -> str | None:
         """A token is a name, not a right: it gives the words, the tapper's own identity is judged afterwards."""
@@ -307,7 +388,8 @@ class _Talk:
 
     def _ask(self, taken: words.Words, rest: str, confirmed: bool = False) -> Ask:
         speaker = self.speaker or _stranger(self.event.sender.account)
-        agency = self.room if self.room in speaker.agencies else (speaker.posts[0].agency if speaker.posts else "")
+        place = self.room or self.shared
+        agency = place if place in speaker.agencies else (speaker.posts[0].agency if speaker.posts else "")
         return Ask(
             tx=self.tx, town=self.town, speaker=speaker, agency=agency or "", now=self.now, surface=self.event.sender.platform,
             inside=self.inside, words=taken, rest=rest, fresh=self.door.fresh, room=self.room, confirmed=confirmed,
@@ -506,15 +588,16 @@ class _Talk:
         self, message: Message, number: str | None, *, refused: str | None = None, preview: dict[str, str] | None = None
     ) -> Answered:
         """Write the answer as a letter to the speaker alone, and what a bare digit or 送る means now."""
-        if self.speaker is not None:
+        if self.speaker is not None or self.outside:  # inside, a page shows what a stranger is told
             letters.write(self.tx, [self._letter(message)])
+        if self.speaker is not None:
             self._keep_turn(message, preview, None)
         return Answered(self.inbox, number, refused, (message,))
 
     def _letter(self, message: Message, case_id: int | None = None) -> LetterRow:
-        assert self.speaker is not None
-        who = self.speaker.code
-        return _answer_letter(self.door.fresh(), who, self.room, message, self.now, self.inbox, case_id)
+        who = self.speaker.code if self.speaker else None
+        letter = _answer_letter(self.door.fresh(), who, self.room, message, self.now, self.inbox, case_id)
+        return _leaving(letter, self.event) if self.outside else letter
 
     def _keep_turn(self, message: Message, preview: dict[str, str] | None, undo: dict[str, object] | None) -> None:
         assert self.speaker is not None
@@ -620,8 +703,33 @@ def _due_line(made: Outcome, voice: Voice, now: datetime) -> str:
     return voice.say("preview.due", what=voice.label("wait", wait.kind), due=voice.moment(wait.due_at, now))
 
 
+def said(what: Said | Linking | Reachable | Moved | Odd) -> str:
+    """The words of an event: a code that was brought is the word 登録 with it."""
+    match what:
+        case Said(text):
+            return text
+        case Linking(code):
+            return f"登録 {code}"
+    return ""
+
+
+def _leaving(letter: LetterRow, event: Inbound) -> LetterRow:
+    """An answer outside goes back where the words came from, and in a shared place to their speaker alone."""
+    carries = {"reply": event.reply, "only": "" if event.private else event.sender.account}
+    return replace(
+        letter, surface=event.address.platform, address=event.address.conversation, to_room=None, state="pending", sent_at=None,
+        urgent=True, doc=letter.doc | {k: v for k, v in carries.items() if v},
+    )  # fmt: skip
+
+
 def _answer_letter(
-    id_: int, staff: str, room: str | None, message: Message, now: datetime, arrived: int | None, case_id: int | None
+    id_: int,
+    staff: str | None,
+    room: str | None,
+    message: Message,
+    now: datetime,
+    arrived: int | None,
+    case_id: int | None,
 ) -> LetterRow:
     """An answer is read by its speaker alone, in the room where they spoke."""
     doc = {

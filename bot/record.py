@@ -3,18 +3,20 @@
 import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bot.pace import Push, Pushed, leaves_at
-from storage import cases, journal, letters, marks
+from storage import cases, journal, letters, marks, people
 from storage.letters import LetterRow
 from storage.store import Tx
 from workflow.outcome import Act, Notice, Outcome, Reader
-from workflow.people import Town
+from workflow.people import Agency, Staff, Town
 
 #: Parts of the system itself: never a push.
 INSIDE: Final = frozenset({"web", "console"})
+#: Where only two speak: no room, and no decision in a group (platforms.md §2.3).
+ONE_TO_ONE: Final = frozenset({"line", "mail"})
 #: Outside, a coordinator's command waits this long, so that an undo is silent (workflow.md §3).
 UNDO_SILENCE: Final = timedelta(minutes=2)
 
@@ -71,14 +73,45 @@ def _rows(
     tx: Tx, notice: Notice, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str,
     beside: tuple[LetterRow, ...],
 ) -> Iterable[LetterRow]:  # fmt: skip
-    pushed: set[str] = set()
+    shared = {r.code: at for r in notice.to if r.kind == "room" and (at := room_for(tx, r.code, act.town))}
+    pushed = {person.code for agency in shared for person in act.town.members[agency]}  # their channel tells them
     for reader in notice.to:
         inside = _letter(notice, reader, act, case_id, version, inbox, cause)
         yield inside
+        if reader.kind == "room" and reader.code in shared:
+            yield _shared(inside, notice, shared[reader.code], act)
         for push in _pushes(reader, act):
             if push[0] not in pushed:  # by name and as one of a room: told once
                 pushed.add(push[0])
                 yield _outside(tx, inside, notice, push, act, beside)
+
+
+def room_for(tx: Tx, agency: str, town: Town) -> tuple[str, str] | None:
+    """(platform, conversation) of the channel or group where an agency is told, when one is linked and takes messages."""
+    if agency not in town.agencies or not town.outside:
+        return None
+    allowed = room_platforms(town.agencies[agency], town)
+    found = (r for r in people.rooms_of(tx, agency) if r.reachable and r.platform in allowed)
+    return next(((room.platform, room.conversation) for room in found), None)
+
+
+def room_platforms(agency: Agency, town: Town) -> frozenset[str]:
+    """Platforms where an agency may share a channel or group: set up here, allowed by it, and made for more than two."""
+    return frozenset(p for p in town.outside - ONE_TO_ONE if not agency.platforms or p in agency.platforms)
+
+
+def _shared(inside: LetterRow, notice: Notice, to: tuple[str, str], act: Act) -> LetterRow:
+    """A room's one letter outside. It is in nobody's noise budget; it waits for the agency's hours, and for a bundle when soft."""
+    assert inside.to_room is not None
+    wanted = Push(notice.urgent, notice.soft, False, act.town.agencies[inside.to_room].hours)
+    return replace(
+        inside, id=act.fresh(), surface=to[0], address=to[1], token=new_token(), state="pending", sent_at=None,
+        not_before=leaves_at(_earliest(notice, act), wanted, (), None, act.town),
+    )  # fmt: skip
+
+
+def _earliest(notice: Notice, act: Act) -> datetime:
+    return act.at + UNDO_SILENCE if notice.command and not notice.urgent else act.at
 
 
 def _letter(
@@ -103,9 +136,9 @@ def _pushes(reader: Reader, act: Act) -> Iterable[tuple[str, str, str]]:
     """(person, platform, account) for whoever has linked an account outside; a room reaches its members."""
     everyone = [s.code for s in act.town.members.get(reader.code, ())] if reader.kind == "room" else [reader.code]
     for person in everyone:
-        abroad = [chat for chat in act.town.staff[person].chat if chat[0] not in INSIDE]
-        if abroad and person != act.who:
-            yield (person, *abroad[0])
+        for platform, account in addresses(act.town.staff[person], act.town)[:1]:
+            if person != act.who:
+                yield (person, platform, account)
 
 
 def _outside(
@@ -116,19 +149,64 @@ def _outside(
     if inside.case_id is not None:
         # Inside, a page gives the 目印 when it is opened; what leaves has to carry it.
         marks.mark_for(tx, person, inside.case_id, act.town.marks)
-    earliest = act.at + UNDO_SILENCE if notice.command and not notice.urgent else act.at
     before = [Pushed(*row) for row in letters.push_times(tx, person, act.at - timedelta(days=7))]
     before += [
         Pushed(r.not_before, r.case_id, r.urgent) for r in beside if r.to_staff == person and r.surface not in INSIDE
     ]
-    at = leaves_at(earliest, _wanted(notice, person, act.town), before, inside.case_id, act.town)
+    at = leaves_at(_earliest(notice, act), _wanted(tx, notice, person, act.town), before, inside.case_id, act.town)
     return replace(
         inside, id=act.fresh(), to_staff=person, to_room=None, surface=platform, address=account, token=new_token(), not_before=at,
         state="pending", sent_at=None,
     )  # fmt: skip
 
 
-def _wanted(notice: Notice, person: str, town: Town) -> Push:
+def elsewhere(letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> LetterRow | None:
+    """The same letter to its reader's next address, when there is one; the web chat has it in any case."""
+    person = town.staff.get(letter.to_staff or "")
+    known = list(addresses(person, town)) if person else []
+    tried = next((i for i, (platform, _) in enumerate(known) if platform == letter.surface), len(known))
+    for platform, account in known[tried + 1 :][:1]:
+        return replace(
+            letter, id=fresh(), surface=platform, address=account, token=new_token(), created_at=now, not_before=now,
+            state="pending", lease=None, lease_until=None, tries=0, ref=None, why="", sent_at=None,
+        )  # fmt: skip
+    return None
+
+
+def from_room(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> list[LetterRow]:
+    """The same letter when its room took it not: to the agency's next conversation, else privately to each member.
+
+    The conversation that is gone has to be marked before (`people.room_gone`).
+    """
+    assert letter.to_room is not None
+    anew = replace(
+        letter, id=fresh(), created_at=now, not_before=now, token=new_token(), state="pending", lease=None, lease_until=None,
+        tries=0, ref=None, why="", sent_at=None, live=False, face="",
+    )  # fmt: skip
+    if (found := room_for(tx, letter.to_room, town)) is not None:
+        return [replace(anew, surface=found[0], address=found[1])]
+    act = Act(town.staff.get(letter.by_staff or ""), now, town, "auto", fresh)
+    notice = Notice(letter.kind, (reader := Reader("room", letter.to_room),), urgent=letter.urgent, must=letter.must)
+    return [_outside(tx, anew, notice, push, act, ()) for push in _pushes(reader, act)]
+
+
+def addresses(person: Staff, town: Town) -> tuple[tuple[str, str], ...]:
+    """(platform, account) where a person can be reached outside, in their order; mail last unless they said where.
+
+    Only platforms that are set up here, and that the person's agencies allow.
+    """
+    allowed = [set(a.platforms) for code in person.agencies if (a := town.agencies[code]).platforms]
+    named = any(platform == "mail" for platform, _ in person.chat)
+    mail = (("mail", person.email),) if person.email and not named else ()
+    return tuple(
+        (platform, account)
+        for platform, account in (*person.chat, *mail)
+        if platform in town.outside and all(platform in one for one in allowed)
+    )
+
+
+def _wanted(tx: Tx, notice: Notice, person: str, town: Town) -> Push:
     staff = town.staff[person]
     asked = notice.kind in ("offer", "ring")
-    return Push(notice.urgent, notice.soft, staff.volunteer and not asked, town.hours_of(person))
+    quiet = people.reader_settings(tx, person).quiet
+    return Push(notice.urgent, notice.soft, staff.volunteer and not asked, town.hours_of(person), quiet)

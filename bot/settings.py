@@ -11,6 +11,8 @@ from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, SettingsConfigDict
 
 SECRET_LETTERS: Final = 32
+#: How the variables of the platforms outside begin.
+_OF_PLATFORMS: Final = ("slack_", "telegram_", "line_", "smtp_", "mail_")
 #: Read by the bench and the tests, not by an operator's programs.
 _ELSEWHERE: Final = frozenset({"TSUNAGI_TEST_DATABASE_URL", "TSUNAGI_PICTURES"})
 
@@ -29,6 +31,9 @@ class ShortSecretKey(Exception):
         super().__init__(self.__doc__)
 
 
+_NOTHING: Final = SecretStr("")
+
+
 class Settings(BaseSettings):
     """What an operator decides; nothing here is about a town."""
 
@@ -41,6 +46,18 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65_535)
     town: Path | None = None  #: the town file, loaded at start when the database has none
     log_format: Literal["text", "json"] = "text"
+    slack_bot_token: SecretStr = _NOTHING
+    slack_signing_secret: SecretStr = _NOTHING
+    slack_app_token: SecretStr = _NOTHING
+    slack_api_url: str = ""
+    telegram_bot_token: SecretStr = _NOTHING
+    telegram_secret_token: SecretStr = _NOTHING
+    telegram_api_url: str = ""
+    line_channel_access_token: SecretStr = _NOTHING
+    line_channel_secret: SecretStr = _NOTHING
+    line_api_url: str = ""
+    smtp_url: SecretStr = _NOTHING
+    mail_from: str = ""
 
     @field_validator("base_url")
     @classmethod
@@ -63,6 +80,13 @@ class Settings(BaseSettings):
         if self.database_url.startswith("sqlite:///"):
             return Path(self.database_url.removeprefix("sqlite:///")).parent
         return Path("var")
+
+    @property
+    def platforms(self) -> dict[str, str]:
+        """What the platforms outside are told: the variables that are set, by their names without TSUNAGI_."""
+        given = {name: getattr(self, name) for name in type(self).model_fields if name.startswith(_OF_PLATFORMS)}
+        plain = {name: v.get_secret_value() if isinstance(v, SecretStr) else v for name, v in given.items()}
+        return {name.upper(): value for name, value in plain.items() if value} | {"BASE_URL": self.address}
 
     def secret(self) -> str:
         """The secret that signs sessions and links; on loopback it is made into var/secret at first start.

@@ -2,14 +2,24 @@
 
 import hashlib
 import secrets
+from collections import deque
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final, Literal
 
 from storage import journal, people
+from storage.people import Invite
 from storage.store import Tx
 from workflow.outcome import Entry
 
-CODE_LIVES: Final = {"code": timedelta(minutes=10), "paper": timedelta(days=14)}
+CODE_LIVES: Final = {"code": timedelta(minutes=10), "paper": timedelta(days=14), "link": timedelta(minutes=10)}
+#: Neither digits nor vowels: nothing to mistake for another letter, no words by chance, no case number.
+LETTERS: Final = "BCDFGHJKMNPQRSTVWXYZ"
+TYPED: Final = 8  #: letters that somebody types: 34 bits for ten minutes, few tries a minute
+CARRIED: Final = 32  #: letters that a link carries: 138 bits
+#: Tries a minute of whoever brings a code, and codes made a minute.
+TRIES: Final = 5
+MINUTE: Final = 60.0
 SESSION_LIVES: Final = timedelta(hours=12)
 
 
@@ -30,16 +40,50 @@ def invite(tx: Tx, staff: str, kind: Literal["code", "paper"], by: str | None, a
     return f"{code[:3]}-{code[3:6]}-{code[6:]}"
 
 
-def redeem(tx: Tx, code: str, at: datetime) -> str | None:
-    """Use a code up: whose it is, or None when it is unknown, used or too old."""
-    found = people.use_invite(tx, hashed(plain(code)), at)
-    return found.staff if found else None
+def link_codes(tx: Tx, staff: str, at: datetime) -> tuple[str, str]:
+    """Make a pair of codes by which one links an account of one's own: one to type, one for a link to carry.
+
+    Either ends both, and so does the next pair. They open no session.
+    """
+    people.spend_invites(tx, staff, "link", at)
+    typed, carried = ("".join(secrets.choice(LETTERS) for _ in range(n)) for n in (TYPED, CARRIED))
+    for code in (typed, carried):
+        people.add_invite(tx, hashed(plain(code)), staff, "link", at + CODE_LIVES["link"], staff)
+    return f"{typed[:4]}-{typed[4:]}", carried
 
 
-def link(tx: Tx, platform: str, account: str, staff: str, at: datetime) -> None:
-    """Link the account of somebody who had the code; the journal says whose and where, not which account."""
-    people.link(tx, platform, account, staff, at)
-    journal.append_town(tx, Entry("town.link", data={"person": staff, "platform": platform}), staff, platform, at)
+def use(tx: Tx, code: str, at: datetime, *kinds: str) -> Invite | None:
+    """Use a code of one of these kinds up; None when it is unknown, used, too old or for something else."""
+    name = hashed(plain(code))
+    known = people.peek_invite(tx, name, at)
+    found = people.use_invite(tx, name, at) if known and known.kind in kinds else None
+    if found and found.kind == "link":
+        people.spend_invites(tx, found.staff, "link", at)
+    return found
+
+
+def link(tx: Tx, found: Invite, volunteer: bool, platform: str, account: str, at: datetime) -> bool:
+    """Link the account that brought an invitation; False: a volunteer's paper waits for somebody to confirm it.
+
+    The journal says whose and where, not which account.
+    """
+    waits = found.kind == "paper" and volunteer
+    people.link(
+        tx, platform, account, found.staff, at, how="link" if found.kind == "link" else "paper" if waits else "code"
+    )
+    data = {"person": found.staff, "platform": platform, "holds": not waits}
+    journal.append_town(tx, Entry("town.link", data=data), found.staff, platform, at)
+    return not waits
+
+
+def too_often(tried: dict[str, deque[float]], who: str) -> bool:
+    """Count a try; say whether there were too many in the last minute. What is older is forgotten: the list stays small."""
+    now = monotonic()
+    for old in [one for one, tries in tried.items() if now - tries[-1] > MINUTE]:
+        del tried[old]
+    tries = tried.setdefault(who, deque(maxlen=TRIES + 1))
+    tries.append(now)
+    return len(tries) > TRIES and now - tries[0] < MINUTE
 
 
 def begin(tx: Tx, staff: str, at: datetime) -> str:
@@ -47,6 +91,23 @@ def begin(tx: Tx, staff: str, at: datetime) -> str:
     token = secrets.token_urlsafe(32)
     people.open_session(tx, hashed(token), staff, at, at + SESSION_LIVES)
     return token
+
+
+#: A browser that came in by a paper and waits; its account is the hash of its token.
+BROWSER: Final = "web"
+
+
+def wait(tx: Tx, found: Invite, at: datetime) -> str:
+    """Keep a browser that brought a volunteer's paper: its token opens nothing before `let_in`."""
+    token = secrets.token_urlsafe(32)
+    link(tx, found, True, BROWSER, hashed(token), at)
+    return token
+
+
+def let_in(tx: Tx, account: str, staff: str, at: datetime) -> None:
+    """Open the session of a browser that waited."""
+    people.unlink(tx, BROWSER, account)
+    people.open_session(tx, account, staff, at, at + SESSION_LIVES)
 
 
 def who(tx: Tx, token: str, at: datetime) -> str | None:

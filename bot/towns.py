@@ -7,7 +7,7 @@ from bot.clock import real
 from bot.town import build
 from storage import people
 from storage.store import Tx
-from workflow.people import Town
+from workflow.people import Staff, Town
 
 
 class NoTown(Exception):
@@ -18,16 +18,17 @@ class NoTown(Exception):
 
 
 class Towns:
-    """Keeps the newest town in memory; who is away and whose accounts are linked count as part of it."""
+    """Keeps the newest town in memory; who is away, whose accounts are linked and in which order count as part of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, outside: frozenset[str] = frozenset()) -> None:
+        self._outside = outside  #: the platforms that are set up here
         self._town: Town | None = None
 
     def of(self, tx: Tx, version: int | None = None) -> Town:
         """Answer the town of this transaction, whose version the caller may know already. Raises NoTown."""
         version = people.town_version(tx) if version is None else version
         if self._town is None or version != self._town.version:
-            self._town = _read(tx)
+            self._town = replace(_read(tx), outside=self._outside)
         return self._town
 
 
@@ -38,6 +39,15 @@ def _read(tx: Tx) -> Town:
     doc, version = found
     away = people.absences(tx, real() - timedelta(days=3650))
     built = build(doc, version=version, absences=away)
-    linked = people.links(tx)
-    staff = {c: replace(s, chat=linked[c]) if c in linked else s for c, s in built.staff.items()}
+    linked, orders = people.links(tx), people.orders(tx)
+    staff = {c: replace(s, chat=_ordered(s, linked.get(c, ()), orders.get(c, ()))) for c, s in built.staff.items()}
     return replace(built, staff=staff)
+
+
+def _ordered(
+    person: Staff, accounts: tuple[tuple[str, str], ...], order: tuple[str, ...]
+) -> tuple[tuple[str, str], ...]:
+    """A person's accounts in the order they chose, the others behind; mail among them only when they put it somewhere."""
+    mail = (("mail", person.email),) if person.email and "mail" in order else ()
+    place = {platform: i for i, platform in enumerate(order)}
+    return tuple(sorted((*accounts, *mail), key=lambda one: place.get(one[0], len(order))))

@@ -7,6 +7,7 @@ from datetime import datetime, time, timedelta
 from typing import Final
 
 from bot.clock import Clock, real
+from bot.copies import Copies
 from bot.deliver import Deliverer
 from bot.remind import Reminder
 from storage import letters, people, timers
@@ -65,11 +66,12 @@ def _next(tx: Tx) -> datetime | None:
 class Turner:
     """Moves the town's clock. A frozen clock moves in memory; a demonstration's is a row that all processes read."""
 
-    def __init__(self, store: Store, clock: Clock, reminder: Reminder, deliverer: Deliverer) -> None:
+    def __init__(self, store: Store, clock: Clock, reminder: Reminder, deliverer: Deliverer, copies: Copies) -> None:
         self.store = store
         self.clock = clock
         self.reminder = reminder
         self.deliverer = deliverer
+        self.copies = copies
 
     async def set(self, moment: datetime) -> None:
         if self.clock.frozen is not None:
@@ -112,7 +114,7 @@ class Turner:
         rung = 0
         while n := await self.reminder.ring_due():
             rung += n
-        while await self.deliverer.send_due():
+        while await self.deliverer.send_due() or await self.copies.keep_true():
             pass
         return rung
 

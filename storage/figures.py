@@ -1,6 +1,7 @@
 """What is counted for whoever runs a town, and the mark by which open pages notice that something has happened."""
 
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
@@ -83,10 +84,11 @@ def takes_changes(tx: Tx) -> bool:
 def figures(tx: Tx, now: datetime) -> Figures:
     """Count everything that /metrics shows."""
     since = now - LATELY
-    sent = [row for row in tx.execute(_NEWEST) if row.sent_at is not None and row.sent_at >= since]
-    outcomes: dict[tuple[str, str], int] = {}
-    for row in sent:
-        outcomes[row.surface, row.state] = outcomes.get((row.surface, row.state), 0) + 1
+    newest = tx.execute(_NEWEST).all()
+    sent = [row for row in newest if row.sent_at is not None and row.sent_at >= since]
+    # What failed never left: the moment from which it might leave stands for it.
+    failed = [row for row in newest if row.state == "failed" and row.not_before >= since]
+    outcomes = Counter((row.surface, row.state) for row in (*sent, *failed))
     pending, oldest = letters.waiting(tx)
     return Figures(
         waits=dict(map(tuple, tx.execute(_WAITS))), cases=dict(map(tuple, tx.execute(_CASES))), timers=timers.live(tx),

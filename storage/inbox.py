@@ -21,7 +21,7 @@ class Arrival:
     platform: str
     event_id: str  #: the platform's own; the same id twice is the same event
     conversation: str
-    kind: Literal["words", "press", "post"]
+    kind: Literal["words", "press", "post", "link", "news", "odd"]
     received_at: datetime
     natural_key: str | None = None  #: what stays the same when a platform gives one event a second id
     speaker: str | None = None
@@ -61,6 +61,7 @@ _DONE: Final = Prepared(
     .where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("parked"))
     .values(state="done", next_at=None, error="")
 )
+_PLACE: Final = Prepared(select(_T.c.platform, _T.c.conversation).where(_T.c.id == bindparam("id")))
 _COUNT: Final = Prepared(select(func.count()).select_from(_T).where(_T.c.state == tables.constant("parked")))
 
 
@@ -123,6 +124,12 @@ def said(tx: Tx, speaker: str, conversation: str, since: datetime | None, limit:
 def done(tx: Tx, id: int) -> bool:
     """Take an event out of the parking place; False when it is not there."""
     return tx.execute(_DONE, {"of_id": id}).rowcount == 1
+
+
+def place(tx: Tx, id: int) -> tuple[str, str] | None:
+    """Find on which platform and in which conversation an event was said."""
+    row = tx.execute(_PLACE, {"id": id}).first()
+    return None if row is None else (row[0], row[1])
 
 
 def count_parked(tx: Tx) -> int:

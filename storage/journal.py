@@ -108,6 +108,12 @@ def newest(tx: Tx) -> int:
     return int(tx.execute(_NEWEST).scalar() or 0)
 
 
+def last_actor(tx: Tx, case_id: int) -> str | None:
+    """Find who caused the newest line of a case; None for the clock, and without lines."""
+    found: str | None = tx.execute(_LAST_ACTOR, {"case": case_id}).scalar()
+    return found
+
+
 def verify(tx: Tx) -> Iterator[Breach]:
     """Go through every chain and yield each place where it does not hold."""
     ends: dict[int | None, tuple[str | None, int, str]] = {
@@ -195,6 +201,9 @@ _LINES: Final = select(
 _INSERT: Final = Prepared(insert(_T))
 _OF_CASE: Final = Prepared(_LINES.where(_T.c.case_id == bindparam("case")).order_by(_T.c.seq))
 _TAIL: Final = Prepared(_LINES.where(_T.c.id > bindparam("after")).order_by(_T.c.id).limit(bindparam("limit")))
+_LAST_ACTOR: Final = Prepared(
+    select(_T.c.actor).where(_T.c.case_id == bindparam("case")).order_by(_T.c.seq.desc()).limit(1)
+)
 _ALL: Final = _LINES.order_by(_T.c.case_id, _T.c.seq)
 _NEWEST: Final = Prepared(select(_T.c.id).order_by(_T.c.id.desc()).limit(1))
 _HEADS: Final = Prepared(select(_C.c.id, _C.c.number, _C.c.seq, _C.c.head))

@@ -14,6 +14,9 @@ from storage.store import Tx
 
 _T: Final = tables.letters
 
+#: Why a letter waits that could have left: its conversation's pace.
+PACED: Final = "pace"
+
 State: TypeAlias = Literal["pending", "leased", "sent", "unknown", "failed", "superseded"]
 
 
@@ -48,6 +51,8 @@ class LetterRow:
     why: str = ""
     sent_at: datetime | None = None
     cause: str = ""  #: kind of the journal line behind it
+    live: bool = False  #: a copy outside that still shows buttons: it is kept true
+    face: str = ""  #: a hash of what that copy shows
 
 
 _NAMES: Final = tuple(f.name for f in fields(LetterRow))
@@ -55,6 +60,21 @@ _COLUMNS: Final = tuple(_T.c[name] for name in _NAMES)
 _INSERT: Final = Prepared(insert(_T))
 _BY_ID: Final = Prepared(select(*_COLUMNS).where(_T.c.id == bindparam("id")))
 _BY_TOKEN: Final = Prepared(select(*_COLUMNS).where(_T.c.token == bindparam("token")))
+_BUNDLE: Final = Prepared(
+    select(*_COLUMNS)
+    .where(
+        _T.c.to_staff == bindparam("staff"),
+        _T.c.surface == bindparam("surface"),
+        _T.c.not_before == bindparam("moment"),
+    )
+    .order_by(_T.c.id)
+)
+_ANSWER_TO: Final = Prepared(
+    select(*_COLUMNS)
+    .where(_T.c.to_staff == bindparam("staff"), _T.c.inbox_id == bindparam("inbox"), _T.c.answer)
+    .order_by(_T.c.id.desc())
+    .limit(1)
+)
 _READY: Final = (
     select(_T.c.id)
     .where(_T.c.state == tables.constant("pending"), _T.c.not_before <= bindparam("now"))
@@ -145,6 +165,67 @@ _PUSH_TIMES: Final = Prepared(
         ~_T.c.answer,
     )
 )
+_PUT_BACK: Final = Prepared(
+    update(_T)
+    .where(
+        _T.c.id == bindparam("of_id"),
+        or_(_T.c.state == tables.constant("pending"), _T.c.lease == bindparam("mine")),
+    )
+    .values(
+        state="pending",
+        lease=None,
+        lease_until=None,
+        tries=_T.c.tries - bindparam("less"),
+        not_before=bindparam("slot"),
+        why=PACED,
+    )
+)
+_QUEUE: Final = Prepared(
+    select(*_COLUMNS)
+    .where(
+        _T.c.state == tables.constant("pending"),
+        _T.c.surface == bindparam("surface"),
+        _T.c.address == bindparam("address"),
+        or_(_T.c.not_before <= bindparam("now"), _T.c.why == PACED),
+    )
+    .order_by(_T.c.id)
+)
+_LATELY: Final = Prepared(
+    select(_T.c.case_id, func.count())
+    .where(
+        _T.c.surface == bindparam("surface"), _T.c.address == bindparam("address"), _T.c.sent_at >= bindparam("since")
+    )
+    .group_by(_T.c.case_id)
+)
+_OF_STALE: Final = (
+    select(_T.c.id)
+    .join(tables.cases, tables.cases.c.id == _T.c.case_id)
+    .where(
+        tables.is_true(_T.c.live),
+        _T.c.case_version < tables.cases.c.version,
+        or_(_T.c.lease_until.is_(None), _T.c.lease_until <= bindparam("now")),
+    )
+)
+_ANY_STALE: Final = Prepared(_OF_STALE.limit(1))
+_STALE: Final = _OF_STALE.order_by(_T.c.id).limit(bindparam("limit")).with_for_update(skip_locked=True, of=_T)
+_LEASE_STALE: Final = Prepared(
+    update(_T)
+    .where(_T.c.id.in_(_STALE))
+    .values(lease=bindparam("new_lease"), lease_until=bindparam("until"))
+    .returning(*_COLUMNS)
+)
+_COPY: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("sent")))
+_ONE_READDRESSED: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id")))
+_SHOWING: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id")))
+_READDRESS: Final = Prepared(
+    update(_T)
+    .where(
+        _T.c.state.in_((tables.constant("pending"), tables.constant("unknown"), tables.constant("failed"))),
+        _T.c.surface == bindparam("of_surface"),
+        _T.c.address == bindparam("of_address"),
+    )
+    .values(address=bindparam("now_at"))
+)
 _NEXT: Final = Prepared(select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending")))
 _WAITING: Final = Prepared(
     select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == tables.constant("pending"))
@@ -165,6 +246,51 @@ def lease(tx: Tx, now: datetime, limit: int, seconds: float) -> list[LetterRow]:
     token = secrets.token_hex(8)
     found = _letters(tx.execute(_LEASE, {"now": now, "limit": limit, "new_lease": token, "until": until}))
     return sorted(found, key=lambda letter: (not letter.urgent, letter.created_at, letter.id))
+
+
+def put_back(tx: Tx, slots: Sequence[tuple[LetterRow, datetime]]) -> None:
+    """Let letters wait for their turn; one that was leased has not been tried."""
+    rows = [
+        {"of_id": letter.id, "mine": letter.lease or "", "less": int(letter.state == "leased"), "slot": slot}
+        for letter, slot in slots
+    ]
+    if rows:
+        tx.execute(_PUT_BACK, rows)
+        tx.flag("letters")
+
+
+def queue(tx: Tx, surface: str, address: str, now: datetime) -> list[LetterRow]:
+    """List what would have left for a conversation by now but for its pace."""
+    return _letters(tx.execute(_QUEUE, {"surface": surface, "address": address, "now": now}))
+
+
+def lately(tx: Tx, surface: str, address: str, since: datetime) -> dict[int | None, int]:
+    """Count what has gone to a conversation since a moment, by case."""
+    return dict(tuple(row) for row in tx.execute(_LATELY, {"surface": surface, "address": address, "since": since}))
+
+
+def any_stale(tx: Tx, now: datetime) -> bool:
+    """Say whether some copy outside is not true any more."""
+    return tx.execute(_ANY_STALE, {"now": now}).first() is not None
+
+
+def lease_stale(tx: Tx, now: datetime, limit: int, seconds: float) -> list[LetterRow]:
+    """Take copies outside whose case has changed since they were shown."""
+    until = now + timedelta(seconds=seconds)
+    given = {"now": now, "limit": limit, "new_lease": secrets.token_hex(8), "until": until}
+    return sorted(_letters(tx.execute(_LEASE_STALE, given)), key=lambda letter: letter.id)
+
+
+def copy(
+    tx: Tx, id: int, *, live: bool, face: str | None = None, version: int | None = None, again: datetime | None = None
+) -> None:
+    """Keep what a copy shows now; `live` False: it will not change any more. `again`: nobody looks at it before then."""
+    changes: dict[str, Any] = {"live": live, "lease": None, "lease_until": again}
+    if face is not None:
+        changes["face"] = face
+    if version is not None:
+        changes["case_version"] = version
+    tx.execute(_COPY, {"of_id": id, **changes})
 
 
 def lease_one(tx: Tx, id: int, now: datetime, seconds: float) -> LetterRow | None:
@@ -212,6 +338,19 @@ def get(tx: Tx, id: int) -> LetterRow | None:
 def by_token(tx: Tx, token: str) -> LetterRow | None:
     """Find the letter whose button was tapped."""
     found = _letters(tx.execute(_BY_TOKEN, {"token": token}))
+    return found[0] if found else None
+
+
+def bundle_of(tx: Tx, letter: LetterRow) -> list[LetterRow]:
+    """List the letters that left with this one as one message, itself among them."""
+    return _letters(
+        tx.execute(_BUNDLE, {"staff": letter.to_staff, "surface": letter.surface, "moment": letter.not_before})
+    )
+
+
+def answer_to(tx: Tx, staff: str, inbox: int) -> LetterRow | None:
+    """Find what somebody was answered to these words."""
+    found = _letters(tx.execute(_ANSWER_TO, {"staff": staff, "inbox": inbox}))
     return found[0] if found else None
 
 
@@ -293,6 +432,30 @@ def push_times(tx: Tx, staff: str, since: datetime) -> list[tuple[datetime, int 
 def silence(tx: Tx, case_id: int) -> int:
     """Drop every pending letter of a case: after 逝去 nothing unsent goes out."""
     return tx.execute(_SILENCE, {"of_case": case_id}).rowcount
+
+
+def moved(tx: Tx, surface: str, old: str, new: str) -> int:
+    """Readdress what has not left yet to a conversation that has another id now; answer how many."""
+    return tx.execute(_READDRESS, {"of_surface": surface, "of_address": old, "now_at": new}).rowcount
+
+
+def readdress(tx: Tx, id: int, address: str) -> None:
+    """Send one letter elsewhere on its platform."""
+    tx.execute(_ONE_READDRESSED, {"of_id": id, "address": address})
+
+
+def showing(tx: Tx, letter: LetterRow, says: Sequence[str], version: int | None, moment: datetime) -> None:
+    """Remember under a letter's token what each of its buttons says, by its place, before anybody can tap it.
+
+    What leaves as one message has one `moment` (`bundle_of`).
+    """
+    changes = {
+        "doc": letter.doc | {"says": list(says)},
+        "case_version": version,
+        "token": letter.token,
+        "not_before": moment,
+    }
+    tx.execute(_SHOWING, {"of_id": letter.id, **changes})
 
 
 def next_due(tx: Tx) -> datetime | None:

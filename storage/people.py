@@ -1,11 +1,11 @@
-"""The town as it was loaded, who is away, and the ways in: accounts, invites, sessions. And a demonstration's clock."""
+"""The town as loaded, who is away, the ways to people and in: accounts, rooms, invites, sessions. A demonstration's clock."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, tuple_, update
 
 from storage import tables
 from storage.codec import of
@@ -18,6 +18,8 @@ _M: Final = tables.municipality
 _S: Final = tables.staff
 _A: Final = tables.absences
 _L: Final = tables.links
+_R: Final = tables.rooms
+_SET: Final = tables.reader_settings
 _I: Final = tables.invites
 _SESSIONS: Final = tables.sessions
 _CLOCK: Final = tables.demo_clock
@@ -54,6 +56,12 @@ _AGENCIES_LEAVE: Final = (
     .where(tables.agencies.c.code.not_in(bindparam("staying", expanding=True)))
     .values(active=False)
 )
+_FROM_FILE: Final = _L.c.how == tables.constant("file")
+#: The file moves its own accounts from one person to another; what somebody has linked by a code stays theirs.
+_PUT_ACCOUNT: Final = Prepared(insert_or_update(_L, ("platform", "account"), "staff", where=_FROM_FILE))
+_ACCOUNTS_LEAVE: Final = delete(_L).where(
+    _FROM_FILE, tuple_(_L.c.platform, _L.c.account).not_in(bindparam("staying", expanding=True))
+)
 _ACTIVE: Final = select(_S.c.code).where(_S.c.active == 1).order_by(_S.c.code)
 
 
@@ -83,7 +91,7 @@ def put_town(
     code: str,
     name: str,
 ) -> int:
-    """Keep a town and answer its version; who is no longer in it becomes inactive.
+    """Keep a town and answer its version; who is no longer in it becomes inactive. Accounts that it names are linked.
 
     Raises StillLeads while somebody who leaves leads an open case.
     """
@@ -95,7 +103,20 @@ def put_town(
         "id": 1, "code": code, "name": name, "final_owner": final_owner, "doc": dict(doc), "version": version,
     })  # fmt: skip
     _leave(tx, [person.code for person in people], [place.code for place in places])
+    _put_accounts(tx, people)
     return version
+
+
+def _put_accounts(tx: Tx, people: list[Staff]) -> None:
+    """Link the accounts that the file names; nobody has to confirm them. Those it named before and names no more go."""
+    named = {account: person.code for person in people for account in person.chat}
+    tx.execute(_ACCOUNTS_LEAVE, {"staying": list(named)})
+    rows = [
+        {"platform": platform, "account": account, "staff": staff, "how": "file", "linked_at": tables.EPOCH}
+        for (platform, account), staff in named.items()
+    ]  # the file has no moment: its accounts are the oldest
+    if rows:
+        tx.execute(_PUT_ACCOUNT, rows)
 
 
 def active(tx: Tx) -> list[str]:
@@ -161,25 +182,79 @@ def cancel_absence(tx: Tx, absence: int, at: datetime) -> bool:
 
 # Linked accounts
 
-_LINK: Final = Prepared(insert_or_update(_L, ("platform", "account"), "staff", "linked_at"))
+
+class Link(NamedTuple):
+    """Somebody's account abroad; one linked by a paper does nothing until it is confirmed."""
+
+    platform: str
+    account: str
+    staff: str
+    linked_at: datetime
+    how: str  #: code | link | file | paper
+    confirmed_at: datetime | None
+    reachable: bool
+
+    @property
+    def holds(self) -> bool:
+        return self.how != "paper" or self.confirmed_at is not None
+
+
+_HOLDS: Final = or_(_L.c.how != tables.constant("paper"), _L.c.confirmed_at.is_not(None))
+_LINK: Final = Prepared(
+    insert_or_update(
+        _L, ("platform", "account"), "staff", "linked_at", "how", "confirmed_by", "confirmed_at", "reachable"
+    )
+)
+_LINK_ROWS: Final = select(*(_L.c[name] for name in Link._fields)).order_by(_L.c.linked_at, _L.c.platform, _L.c.account)
+_LINK_ROWS_OF: Final = Prepared(_LINK_ROWS.where(_L.c.staff == bindparam("staff")))
+_UNCONFIRMED: Final = Prepared(_LINK_ROWS.where(~_HOLDS))
+_CONFIRM: Final = Prepared(
+    update(_L)
+    .where(
+        _L.c.platform == bindparam("of_platform"), _L.c.account == bindparam("of_account"),
+        _L.c.staff == bindparam("of_staff"), _L.c.confirmed_at.is_(None),
+    )
+)  # fmt: skip
 _LINKED: Final = Prepared(
     select(_L.c.staff)
     .join(_S, _S.c.code == _L.c.staff)
-    .where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"), _S.c.active == 1)
+    .where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"), _S.c.active == 1, _HOLDS)
 )
 _LINKS_OF: Final = Prepared(
-    select(_L.c.platform, _L.c.account).where(_L.c.staff == bindparam("staff")).order_by(_L.c.linked_at)
+    select(_L.c.platform, _L.c.account).where(_L.c.staff == bindparam("staff"), _HOLDS).order_by(_L.c.linked_at)
 )
-_ALL_LINKS: Final = Prepared(select(_L.c.staff, _L.c.platform, _L.c.account).order_by(_L.c.staff, _L.c.linked_at))
+_ALL_LINKS: Final = Prepared(
+    select(_L.c.staff, _L.c.platform, _L.c.account)
+    .where(_L.c.reachable, _HOLDS)
+    .order_by(_L.c.staff, _L.c.linked_at, _L.c.platform, _L.c.account)
+)
 _UNLINK: Final = Prepared(
     delete(_L).where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"))
 )
 
 
-def link(tx: Tx, platform: str, account: str, staff: str, at: datetime) -> None:
-    """Link an account abroad to a person; an account belongs to one."""
+def link(tx: Tx, platform: str, account: str, staff: str, at: datetime, how: str = "code") -> None:
+    """Link an account abroad to a person; an account belongs to one. By `paper` it holds when it has been confirmed."""
     _touch(tx)
-    tx.execute(_LINK, {"platform": platform, "account": account, "staff": staff, "linked_at": at})
+    row = {"platform": platform, "account": account, "staff": staff, "linked_at": at, "how": how, "reachable": True}
+    tx.execute(_LINK, row | {"confirmed_by": None, "confirmed_at": None})
+
+
+def confirm_link(tx: Tx, platform: str, account: str, staff: str, by: str, at: datetime) -> bool:
+    """Say that an account is this person's; False when there is nothing to say any more."""
+    _touch(tx)
+    which = {"of_platform": platform, "of_account": account, "of_staff": staff}
+    return tx.execute(_CONFIRM, which | {"confirmed_by": by, "confirmed_at": at}).rowcount == 1
+
+
+def link_rows(tx: Tx, staff: str) -> list[Link]:
+    """List a person's accounts, the oldest first, those among them that wait for a confirmation too."""
+    return [Link(*row) for row in tx.execute(_LINK_ROWS_OF, {"staff": staff})]
+
+
+def unconfirmed_links(tx: Tx) -> list[Link]:
+    """List what was linked by a paper and waits for a head or coordinator, the oldest first."""
+    return [Link(*row) for row in tx.execute(_UNCONFIRMED)]
 
 
 def linked(tx: Tx, platform: str, account: str) -> str | None:
@@ -206,17 +281,164 @@ def unlink(tx: Tx, platform: str, account: str) -> bool:
     return tx.execute(_UNLINK, {"platform": platform, "account": account}).rowcount == 1
 
 
+_REACHABLE: Final = Prepared(
+    update(_L).where(_L.c.platform == bindparam("of_platform"), _L.c.account == bindparam("of_account"))
+)
+_MOVED: Final = Prepared(
+    update(_L)
+    .where(_L.c.platform == bindparam("of_platform"), _L.c.account == bindparam("of_account"))
+    .values(account=bindparam("now_at"))
+)
+
+
+def reachable(tx: Tx, platform: str, account: str, yes: bool) -> bool:
+    """Note that an account takes no messages (blocked, left), or takes them again; False when it is nobody's."""
+    _touch(tx)
+    return tx.execute(_REACHABLE, {"of_platform": platform, "of_account": account, "reachable": yes}).rowcount == 1
+
+
+def moved(tx: Tx, platform: str, old: str, new: str) -> bool:
+    """Follow a conversation to its new id, a shared one too; False when it is nobody's and no room."""
+    _touch(tx)
+    which = {"of_platform": platform, "of_account": old, "now_at": new}
+    return (tx.execute(_MOVED, which).rowcount == 1) | _room_moved(tx, platform, old, new)
+
+
+# Shared conversations
+
+
+class Room(NamedTuple):
+    """A channel or group outside that an agency shares."""
+
+    platform: str
+    conversation: str
+    agency: str
+    linked_at: datetime
+    linked_by: str
+    reachable: bool
+
+
+_ROOM_ROWS: Final = select(*(_R.c[name] for name in Room._fields)).order_by(
+    _R.c.linked_at, _R.c.platform, _R.c.conversation
+)
+_ROOMS: Final = Prepared(_ROOM_ROWS)
+_ROOMS_OF: Final = Prepared(_ROOM_ROWS.where(_R.c.agency == bindparam("agency")))
+_IS_ROOM: Final = (_R.c.platform == bindparam("of_platform"), _R.c.conversation == bindparam("of_conversation"))
+_ROOM: Final = Prepared(_ROOM_ROWS.where(*_IS_ROOM))
+_PUT_ROOM: Final = Prepared(
+    insert_or_update(_R, ("platform", "conversation"), "agency", "linked_at", "linked_by", "reachable")
+)
+_ROOM_CHANGES: Final = Prepared(update(_R).where(*_IS_ROOM))
+_ROOM_LEAVES: Final = Prepared(delete(_R).where(*_IS_ROOM))
+
+
+def link_room(tx: Tx, platform: str, conversation: str, agency: str, by: str, at: datetime) -> None:
+    """Make a shared conversation an agency's; one belongs to one agency, the newest."""
+    row = {"platform": platform, "conversation": conversation, "agency": agency, "linked_at": at, "linked_by": by}
+    tx.execute(_PUT_ROOM, row | {"reachable": True})
+
+
+def room(tx: Tx, platform: str, conversation: str) -> Room | None:
+    """Find whose shared conversation this is."""
+    row = tx.execute(_ROOM, {"of_platform": platform, "of_conversation": conversation}).first()
+    return Room(*row) if row else None
+
+
+def rooms(tx: Tx) -> list[Room]:
+    """List every shared conversation, the oldest first."""
+    return [Room(*row) for row in tx.execute(_ROOMS)]
+
+
+def rooms_of(tx: Tx, agency: str) -> list[Room]:
+    """List an agency's shared conversations, the oldest first, those that take nothing too."""
+    return [Room(*row) for row in tx.execute(_ROOMS_OF, {"agency": agency})]
+
+
+def unlink_room(tx: Tx, platform: str, conversation: str) -> bool:
+    """Let a shared conversation go; False when it was nobody's."""
+    return tx.execute(_ROOM_LEAVES, {"of_platform": platform, "of_conversation": conversation}).rowcount == 1
+
+
+def room_gone(tx: Tx, platform: str, conversation: str) -> bool:
+    """Note that a shared conversation takes no messages: its members are told privately. False when it is no room."""
+    return _room_reachable(tx, platform, conversation, False)
+
+
+def room_back(tx: Tx, platform: str, conversation: str) -> bool:
+    """Note that a shared conversation takes messages again; False when it is no room."""
+    return _room_reachable(tx, platform, conversation, True)
+
+
+def _room_reachable(tx: Tx, platform: str, conversation: str, yes: bool) -> bool:
+    which = {"of_platform": platform, "of_conversation": conversation, "reachable": yes}
+    return tx.execute(_ROOM_CHANGES, which).rowcount == 1
+
+
+def _room_moved(tx: Tx, platform: str, old: str, new: str) -> bool:
+    """A group that became a supergroup; heard of twice, in either order, it moves once."""
+    if old == new or room(tx, platform, old) is None:
+        return False
+    unlink_room(tx, platform, new)
+    which = {"of_platform": platform, "of_conversation": old, "conversation": new}
+    return tx.execute(_ROOM_CHANGES, which).rowcount == 1
+
+
+# How somebody wants to be told
+
+
+class Quiet(NamedTuple):
+    """Hours without pushes that are not urgent, as minutes of the local day; `start` after `end` goes over midnight."""
+
+    start: int
+    end: int
+
+
+class ReaderSettings(NamedTuple):
+    orders: tuple[str, ...] = ()  #: platforms, the first choice first; those not named follow
+    quiet: Quiet | None = None
+
+
+_SETTINGS: Final = Prepared(
+    select(_SET.c.orders, _SET.c.quiet_from, _SET.c.quiet_to).where(_SET.c.staff == bindparam("staff"))
+)
+_ORDERS: Final = Prepared(select(_SET.c.staff, _SET.c.orders))
+_PUT_SETTINGS: Final = Prepared(insert_or_update(_SET, ("staff",), "orders", "quiet_from", "quiet_to"))
+
+
+def reader_settings(tx: Tx, staff: str) -> ReaderSettings:
+    """Read a person's order of platforms and quiet hours; the usual ones when nothing was set."""
+    row = tx.execute(_SETTINGS, {"staff": staff}).first()
+    if row is None:
+        return ReaderSettings()
+    orders, start, end = row
+    return ReaderSettings(tuple(orders), None if start is None or end is None else Quiet(start, end))
+
+
+def orders(tx: Tx) -> dict[str, tuple[str, ...]]:
+    """Everybody's order of platforms: part of the town that a process keeps in memory."""
+    return {staff: tuple(platforms) for staff, platforms in tx.execute(_ORDERS)}
+
+
+def set_reader(tx: Tx, staff: str, settings: ReaderSettings) -> None:
+    """Keep a person's order of platforms and quiet hours."""
+    _touch(tx)
+    start, end = settings.quiet or (None, None)
+    row = {"staff": staff, "orders": list(settings.orders), "quiet_from": start, "quiet_to": end}
+    tx.execute(_PUT_SETTINGS, row)
+
+
 # Invites
 
 
 class Invite(NamedTuple):
     staff: str
-    kind: str  #: code | paper
+    kind: str  #: code | paper | link | room
+    room: str | None = None  #: of kind room: the agency
 
 
 _INVITE: Final = Prepared(insert(_I))
 _PEEK: Final = Prepared(
-    select(_I.c.staff, _I.c.kind).where(
+    select(_I.c.staff, _I.c.kind, _I.c.room).where(
         _I.c.hash == bindparam("hash"), _I.c.used_at.is_(None), _I.c.expires > bindparam("now")
     )
 )
@@ -224,13 +446,33 @@ _USE: Final = Prepared(
     update(_I)
     .where(_I.c.hash == bindparam("of_hash"), _I.c.used_at.is_(None), _I.c.expires > bindparam("now"))
     .values(used_at=bindparam("now"))
-    .returning(_I.c.staff, _I.c.kind)
+    .returning(_I.c.staff, _I.c.kind, _I.c.room)
 )
 
 
-def add_invite(tx: Tx, hash: str, staff: str, kind: str, expires: datetime, made_by: str) -> None:
-    """Keep the hash of a one-time code; the code itself is nowhere."""
-    tx.execute(_INVITE, {"hash": hash, "staff": staff, "kind": kind, "expires": expires, "made_by": made_by})
+_SPEND: Final = Prepared(
+    update(_I)
+    .where(
+        _I.c.staff == bindparam("of_staff"),
+        _I.c.kind == bindparam("of_kind"),
+        _I.c.used_at.is_(None),
+        _I.c.expires > bindparam("now"),
+    )
+    .values(used_at=bindparam("now"))
+)
+
+
+def spend_invites(tx: Tx, staff: str, kind: str, now: datetime) -> None:
+    """Use up all of a person's invites of a kind: only the newest counts, and one of a pair ends the other."""
+    tx.execute(_SPEND, {"of_staff": staff, "of_kind": kind, "now": now})
+
+
+def add_invite(
+    tx: Tx, hash: str, staff: str, kind: str, expires: datetime, made_by: str, room: str | None = None
+) -> None:
+    """Keep the hash of a one-time code; the code itself is nowhere. `room`: the agency, of a code for its conversation."""
+    row = {"hash": hash, "staff": staff, "kind": kind, "expires": expires, "made_by": made_by, "room": room}
+    tx.execute(_INVITE, row)
 
 
 def peek_invite(tx: Tx, hash: str, now: datetime) -> Invite | None:

@@ -24,9 +24,12 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
+    false,
     literal_column,
     text,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -119,6 +122,11 @@ def constant(word: str) -> ColumnElement[str]:
     return literal_column(f"'{word}'", Text)
 
 
+def is_true(column: "Column[bool]") -> TextClause:
+    """A flag as the bare word that its partial index was made with."""
+    return text(f"{column.table.name}.{column.name}")
+
+
 def _where(name: str, *columns: str, condition: str, unique: bool = False) -> Index:
     """An index on some of the rows, the same on both databases."""
     only = text(condition)
@@ -192,6 +200,32 @@ links = Table(
     Column("account", Text, primary_key=True),
     Column("staff", Text, ForeignKey("staff.code"), nullable=False, index=True),
     Column("linked_at", Moment, nullable=False),
+    Column("reachable", Boolean, nullable=False, server_default=true()),  # False: blocked, left; the link stays
+    Column(
+        "how", Text, nullable=False, server_default="code"
+    ),  # code | link (one's own) | file (the town's) | paper (asks to be confirmed)
+    Column("confirmed_by", Text),
+    Column("confirmed_at", Moment),
+)
+
+rooms = Table(  # an agency's shared channels and groups outside
+    "rooms",
+    metadata,
+    Column("platform", Text, primary_key=True),
+    Column("conversation", Text, primary_key=True),
+    Column("agency", Text, ForeignKey("agencies.code"), nullable=False, index=True),
+    Column("linked_at", Moment, nullable=False),
+    Column("linked_by", Text, ForeignKey("staff.code"), nullable=False),
+    Column("reachable", Boolean, nullable=False, server_default=true()),  # False: thrown out, archived
+)
+
+reader_settings = Table(
+    "reader_settings",
+    metadata,
+    Column("staff", Text, ForeignKey("staff.code"), primary_key=True),
+    Column("orders", Json, nullable=False),  # platforms, the first choice first
+    Column("quiet_from", Integer),  # minutes of the local day; both null: no quiet hours
+    Column("quiet_to", Integer),
 )
 
 invites = Table(
@@ -199,10 +233,11 @@ invites = Table(
     metadata,
     Column("hash", Text, primary_key=True),
     Column("staff", Text, ForeignKey("staff.code"), nullable=False),
-    Column("kind", Text, nullable=False),  # code | paper
+    Column("kind", Text, nullable=False),  # code | paper | link | room
     Column("expires", Moment, nullable=False),
     Column("used_at", Moment),
     Column("made_by", Text, nullable=False),
+    Column("room", Text),  # of kind room: the agency whose shared conversation it links
 )
 
 sessions = Table(
@@ -397,6 +432,8 @@ letters = Table(
     Column("why", Text, nullable=False),
     Column("sent_at", Moment),
     Column("cause", Text, nullable=False),
+    Column("live", Boolean, nullable=False, server_default=false()),  # a copy outside that still shows buttons
+    Column("face", Text, nullable=False, server_default=""),  # hash of what that copy shows
     CheckConstraint("state IN ('pending', 'leased', 'sent', 'unknown', 'failed', 'superseded')", name="state"),
     _where("ix_letters_pending", "not_before", condition="state = 'pending'"),
     _where("ix_letters_leased", "lease_until", condition="state = 'leased'"),
@@ -404,6 +441,15 @@ letters = Table(
     Index("ix_letters_to_staff", "to_staff", "id"),
     Index("ix_letters_to_room", "to_room", "id"),
     Index("ix_letters_case", "case_id"),
+    _where("ix_letters_live", "case_id", condition="live"),
+)
+
+paces = Table(  # from when on a conversation outside takes another message
+    "paces",
+    metadata,
+    Column("surface", Text, primary_key=True),
+    Column("conversation", Text, primary_key=True),  # empty: the whole platform
+    Column("free_at", Moment, nullable=False),
 )
 
 inbox = Table(

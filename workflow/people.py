@@ -188,6 +188,7 @@ class Town:
     limits: Mapping[str, int] = field(default_factory=dict)  #: push_a_day, push_a_week_volunteers, undo_minutes, …
     absences: tuple[Absence, ...] = ()
     version: int = 0
+    outside: frozenset[str] = frozenset()  #: platforms outside that are set up here
 
     @cached_property
     def tz(self) -> ZoneInfo:

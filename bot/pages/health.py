@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from adapters.base import Outside
 from bot.app import App, loop_age
 from storage import figures
 from storage.figures import Figures
@@ -23,6 +24,7 @@ from storage.store import Tx
 SILENT: Final = timedelta(seconds=5)
 PATIENCE: Final = 3.0  #: seconds given to the database to answer
 QUANTILES: Final = (0.5, 0.9, 0.99, 1.0)
+OUTCOMES: Final = ("sent", "unknown", "failed")  #: shown for every platform that is set up, also while there are none
 
 
 async def healthz(_request: Request) -> Response:
@@ -49,7 +51,7 @@ async def metrics(request: Request) -> Response:
 
     counted, now = await app.store.read(count)
     registry = CollectorRegistry()
-    registry.register(_Shown(counted, now, loop_age(app)))
+    registry.register(_Shown(counted, now, loop_age(app), tuple(app.deliverer.adapters)))
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -92,13 +94,18 @@ def _write(folder: Path) -> None:
 
 
 async def _platforms(app: App) -> dict[str, Any]:
-    last = await app.store.read(figures.platforms)
-    known = dict.fromkeys([*app.deliverer.adapters, *last])
-    return {name: _result(last.get(name)) for name in known}
+    """How the newest letter of each fared; null before the first. `lacks`: settings are missing (`tsunagi check` says which)."""
+    last, adapters = await app.store.read(figures.platforms), app.deliverer.adapters
+    lacking = {name for name, one in adapters.items() if isinstance(one, Outside) and one.missing()}
+    known = dict.fromkeys([*adapters, *last])
+    return {name: _result(last.get(name), name in lacking) for name in known}
 
 
-def _result(last: figures.Result | None) -> dict[str, str | None] | None:
-    return None if last is None else {"last": last.state, "at": last.at.isoformat() if last.at else None}
+def _result(last: figures.Result | None, lacks: bool) -> dict[str, str | bool | None] | None:
+    found: dict[str, str | bool | None] = {"lacks": True} if lacks else {}
+    if last is not None:
+        found |= {"last": last.state, "at": last.at.isoformat() if last.at else None}
+    return found or None
 
 
 # -- figures
@@ -107,8 +114,8 @@ def _result(last: figures.Result | None) -> dict[str, str | None] | None:
 class _Shown(Collector):
     """One moment's figures as gauges."""
 
-    def __init__(self, counted: Figures, now: datetime, age: timedelta | None) -> None:
-        self.counted, self.now, self.age = counted, now, age
+    def __init__(self, counted: Figures, now: datetime, age: timedelta | None, platforms: tuple[str, ...]) -> None:
+        self.counted, self.now, self.age, self.platforms = counted, now, age, platforms
 
     def collect(self) -> Iterable[Metric]:
         f = self.counted
@@ -128,7 +135,7 @@ class _Shown(Collector):
             "tsunagi_letters_lately",
             "Letters of the last hour by platform and outcome",
             ("platform", "outcome"),
-            f.outcomes,
+            {(name, said): 0 for name in self.platforms for said in OUTCOMES} | f.outcomes,
         )
         yield _one("tsunagi_letters_pending", "Letters waiting to leave", f.pending)
         yield _one(

@@ -1,7 +1,6 @@
 """Coming in and going out: one-time codes, and in a demonstration choosing whom to be. Acts on POST alone."""
 
 from collections import deque
-from time import monotonic
 from typing import Final
 
 from starlette.requests import Request
@@ -9,13 +8,22 @@ from starlette.responses import RedirectResponse, Response
 
 from bot import sign
 from bot.clock import real
-from bot.pages.frame import COOKIE, Desk, View, another, back_to, desk, from_here, local, made_for_another, show
+from bot.pages.frame import (
+    COOKIE,
+    Desk,
+    View,
+    another,
+    back_to,
+    desk,
+    from_here,
+    local,
+    made_for_another,
+    show,
+    worded,
+)  # fmt: skip
 from storage.store import Tx
 from workflow.people import Role, Staff
 
-#: Tries of a code a minute and address; a code has nine digits and lives ten minutes.
-TRIES: Final = 5
-MINUTE: Final = 60.0
 #: Whom a newcomer should try first; then everybody else.
 FIRST: Final = ("mori", "suzuki", "takahashi", "ishii", "yamamoto", "ogawa")
 ABOUT: Final = {
@@ -29,6 +37,10 @@ ABOUT: Final = {
     Role.PRIVACY: "記録を確かめる",
 }
 WRONG: Final = "合言葉が合いませんでした。期限が過ぎたか、もう使われたのかもしれません。新しい合言葉を機関長か調整役にお願いしてください。"
+WAITING: Final = (
+    "招待状を受けとりました",
+    "機関長か調整役が確かめると、この電話かパソコンで使えるようになります。確かめがすんだら、下のボタンからお入りください。",
+)
 OFTEN: Final = "つづけてのお試しが多いようです。1分ほどおいてから、もう一度お願いします。"
 
 _tried: dict[str, deque[float]] = {}
@@ -69,29 +81,27 @@ async def _enter(found: Desk) -> Response:
     who, code, to = form.get("who", ""), form.get("code", "")[:100], form.get("next", "")
     if who and found.demo and from_here(found.request) and who in found.town.staff:
         return _with_session(found, await found.write(lambda tx: sign.begin(tx, who, real())), to)
-    if _too_often(found.request):
+    if sign.too_often(_tried, found.request.client.host if found.request.client else ""):
         return _door(found, OFTEN, 429, code, to)
 
-    def redeem(tx: Tx) -> str | None:
-        staff = sign.redeem(tx, code, found.app.clock.now(tx))
-        return sign.begin(tx, staff, real()) if staff in found.town.staff and staff else None
+    def redeem(tx: Tx) -> tuple[str, bool] | None:
+        """The token of a session; by a volunteer's paper it opens when somebody has confirmed it."""
+        invited = sign.use(tx, code, found.app.clock.now(tx), "code", "paper")
+        if invited is None or invited.staff not in found.town.staff:
+            return None
+        if invited.kind == "paper" and found.town.staff[invited.staff].volunteer:
+            return sign.wait(tx, invited, found.now), False
+        return sign.begin(tx, invited.staff, real()), True
 
-    token = await found.write(redeem) if code else None
-    return _door(found, WRONG, 422, code, to) if token is None else _with_session(found, token, to)
-
-
-def _too_often(request: Request) -> bool:
-    """Count tries a minute and address; what is older is forgotten, so that the list stays small."""
-    now = monotonic()
-    for old in [address for address, tries in _tried.items() if now - tries[-1] > MINUTE]:
-        del _tried[old]
-    tries = _tried.setdefault(request.client.host if request.client else "", deque(maxlen=TRIES + 1))
-    tries.append(now)
-    return len(tries) > TRIES and now - tries[0] < MINUTE
+    made = await found.write(redeem) if code else None
+    if made is None:
+        return _door(found, WRONG, 422, code, to)
+    token, holds = made
+    return _with_session(found, token, to, None if holds else worded(found, *WAITING, 202, plain=True))
 
 
-def _with_session(found: Desk, token: str, to: str) -> Response:
-    answer = back_to(to, "/")
+def _with_session(found: Desk, token: str, to: str, waiting: Response | None = None) -> Response:
+    answer = waiting or back_to(to, "/")
     lives = int(sign.SESSION_LIVES.total_seconds())
     secure = found.request.url.scheme == "https" or found.app.settings.base_url.startswith("https://")
     answer.set_cookie(COOKIE, token, max_age=lives, httponly=True, samesite="lax", secure=secure)

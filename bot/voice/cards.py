@@ -108,6 +108,8 @@ def card(
         return _offer(scene)
     if kind in ("danger", "reached", "absence") or (case is None and kind.endswith("_wanted")):
         return _call(scene)
+    if kind == "platform_closed":
+        return _closed(scene)
     return MAKERS.get(kind, _plain)(scene)
 
 
@@ -825,6 +827,13 @@ def _capacity(s: Scene) -> Card:
     return replace(
         made, choices=tuple(Choice(s.voice.say(f"button.cap_{code}"), f"空き {asked} {word}") for code, word in answers)
     )
+
+
+def _closed(s: Scene) -> Card:
+    """A chat platform takes nothing from us any more."""
+    name = s.voice.label("platform", str(s.data.get("platform", "")))
+    key = "card.platform_closed.quota" if s.data.get("why") == "quota" else "card.platform_closed"
+    return Card(s.kind, s.say("card.platform_closed.title"), s.say(key, platform=name))
 
 
 def _call(s: Scene) -> Card:

@@ -134,12 +134,12 @@ def test_the_town_is_shown_without_what_holds_anyway(tsunagi: Tsunagi, demo: Pat
 
 def test_check_names_what_nothing_reads(tsunagi: Tsunagi, demo: Path, environment: Environment) -> None:
     url = f"sqlite:///{demo}/town.db"
-    environment(DATABASE_URL=url, SLACK_BOT_TOKEN="xoxb-1", TEST_DATABASE_URL="")
+    environment(DATABASE_URL=url, SLACK_BOT_TOKN="xoxb-1", TEST_DATABASE_URL="")
     (demo / ".env").write_text("TSUNAGI_DATABSE_URL=x\nTSUNAGI_PORT=8090\nOTHER=1\n")
     code, out, _err = tsunagi("check")
     assert code == 0
     assert [line.split()[-1] for line in out.splitlines() if "not read" in line] == [
-        "TSUNAGI_DATABSE_URL", "TSUNAGI_SLACK_BOT_TOKEN",
+        "TSUNAGI_DATABSE_URL", "TSUNAGI_SLACK_BOT_TOKN",
     ]  # fmt: skip
     assert "xoxb" not in out
 

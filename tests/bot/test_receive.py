@@ -18,12 +18,13 @@ from tests.bot.bad_words import BAD, EMOJI
 from tests.databases import Databases
 from tests.properties.values import the_doc
 from tests.town import START, TOKYO, Town
+from tests.toy import Toy
 
 
 @pytest.fixture
 async def here(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path) -> AsyncIterator[Town]:
     url: str = getattr(databases, getattr(request, "param", "sqlite"))()
-    town = await Town.found(url, tmp_path, doc=the_doc())
+    town = await Town.found(url, tmp_path, doc=the_doc(), adapters={"toy": Toy()})
     yield town
     await town.close()
     databases.drop(url)

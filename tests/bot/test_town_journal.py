@@ -58,7 +58,7 @@ async def test_an_invitation_and_the_account_it_links_are_lines(town: Town) -> N
     assert answered.refused is None
     assert await told(town) == [
         ("town.invite", "takahashi", "web", {"person": "mori", "kind": "paper"}),
-        ("town.link", "mori", "toy", {"person": "mori", "platform": "toy"}),
+        ("town.link", "mori", "toy", {"person": "mori", "platform": "toy", "holds": True}),
     ]
     written = " ".join(str(dataclasses.asdict(line)) for line in await lines(town))
     assert code not in written and code.replace("-", "") not in written and "U-4711" not in written

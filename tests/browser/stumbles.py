@@ -35,7 +35,7 @@ async def stumble(url: str, folder: Path) -> None:
     await app.store.transact(lambda tx: people.link(tx, "post", "U-kondo", "kondo", app.clock.now(tx)))
     for _ in range(2):
         await _ask(app)
-    await app.turner.to(await app.turner.now() + timedelta(hours=1))
+        await app.turner.to(await app.turner.now() + timedelta(hours=1))  # what is due together would leave as one
     await _break(app)
     await app.close()
 

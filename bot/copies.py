@@ -1,0 +1,104 @@
+"""Every copy of a card tells the truth: what was sent is changed where it lies, or followed by what has become of it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from adapters.base import Adapter, Address, Delivery, Editor, Gone, Later, Ref, Refused, Sent, Unknown
+from bot.clock import Clock
+from bot.deliver import AGAIN, Rendered, rendered
+from bot.record import new_token
+from bot.towns import Towns
+from storage import journal, letters
+from storage.letters import LetterRow
+from storage.store import Store, Tx
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 20
+LEASE_SECONDS: Final = 60.0
+#: Changing a card twice changes nothing: what may have arrived is simply done again.
+UNSURE: Final = timedelta(seconds=30)
+
+
+class Copies:
+    """Looks for copies whose case has changed since they were shown."""
+
+    def __init__(
+        self, store: Store, clock: Clock, towns: Towns, fresh: Callable[[], int], adapters: dict[str, Adapter]
+    ) -> None:
+        self.store = store
+        self.clock = clock
+        self.towns = towns
+        self.fresh = fresh
+        self.adapters = adapters
+
+    async def keep_true(self, limit: int = BATCH) -> int:
+        """Change what is not true any more; answer how many copies were looked at."""
+        stale = await self.store.transact(lambda tx: letters.lease_stale(tx, self.clock.now(tx), limit, LEASE_SECONDS))
+        for letter in stale:
+            await self._look(letter)
+        return len(stale)
+
+    async def _look(self, letter: LetterRow) -> None:
+        adapter = self.adapters.get(letter.surface)
+        if adapter is None:
+            await self.store.transact(lambda tx: letters.copy(tx, letter.id, live=False))
+            return
+        shown = await self.store.transact(lambda tx: self._shown(tx, letter, adapter))
+        outcome: Delivery = Sent()
+        if shown.face != letter.face and isinstance(adapter, Editor):
+            outcome = await self._edited(adapter, letter, shown)
+        await self.store.transact(lambda tx: self._keep(tx, letter, adapter, shown, outcome))
+
+    def _shown(self, tx: Tx, letter: LetterRow, adapter: Adapter) -> Rendered:
+        """The message that this copy is a part of, as it is true now.
+
+        What will be changed gets buttons of a new name: a tap on an old one in this moment is answered as old, never as another.
+        """
+        first, *more = letters.bundle_of(tx, letter) or [letter]
+        first = replace(first, token=new_token())
+        shown = rendered(tx, self.towns.of(tx), self.clock.now(tx), [first, *more], adapter)
+        if shown.face != letter.face and isinstance(adapter, Editor):
+            version = shown.versions.get(first.case_id or 0, first.case_version)
+            letters.showing(tx, first, shown.says, version, first.not_before)
+        return shown
+
+    async def _edited(self, adapter: Editor, letter: LetterRow, shown: Rendered) -> Delivery:
+        to = Address(letter.surface, letter.address or "")
+        try:
+            return await adapter.edit(Ref(to, letter.ref or ""), shown.message)
+        except Exception as broken:  # an adapter that raises has a defect
+            log.exception("an adapter raised: %s", letter.surface)
+            return Refused(type(broken).__name__)
+
+    def _keep(self, tx: Tx, letter: LetterRow, adapter: Adapter, shown: Rendered, outcome: Delivery) -> None:
+        now = self.clock.now(tx)
+        version = shown.versions.get(letter.case_id or 0, letter.case_version)
+        open_, over = bool(shown.message.choices), not {*shown.says} & {*letter.doc.get("says", ())}
+        match outcome:
+            case Sent():
+                followed = adapter.caps.follow and over
+                letters.copy(tx, letter.id, live=open_ and not followed, face=shown.face, version=version)
+                if followed:
+                    self._follow(tx, letter)
+            case Later(after):
+                letters.copy(tx, letter.id, live=True, again=now + max(after, timedelta(seconds=1)))
+            case Unknown():
+                letters.copy(tx, letter.id, live=True, again=now + UNSURE)
+            case Gone() | Refused():
+                letters.copy(tx, letter.id, live=False, version=version)
+                if open_:
+                    self._follow(tx, letter)
+
+    def _follow(self, tx: Tx, letter: LetterRow) -> None:
+        """A new message instead of a change; whoever caused the change has been answered already."""
+        if letter.case_id is None or journal.last_actor(tx, letter.case_id) == letter.to_staff:
+            return
+        now = self.clock.now(tx)
+        letters.write(tx, [replace(
+            letter, id=self.fresh(), token=new_token(), created_at=now, not_before=now + AGAIN, state="pending", urgent=False,
+            must=False, lease=None, lease_until=None, tries=0, ref=None, why="", sent_at=None, live=False, face="",
+        )])  # fmt: skip

@@ -1,0 +1,161 @@
+"""Letters leave at the platform's pace, urgent first, every conversation on its own, and the pace outlives a process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from adapters.base import Delivery, Gone, Later, Parcel, Sent
+from bot.app import make
+from bot.clock import Clock
+from bot.record import new_token
+from bot.settings import Settings
+from storage import letters
+from storage.letters import LetterRow
+from tests.databases import Databases
+from tests.town import Town, settled
+from tests.toy import Toy
+
+
+@pytest.fixture
+async def toy() -> Toy:
+    return Toy()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def here(request: pytest.FixtureRequest, databases: Databases, tmp_path: Path, toy: Toy) -> AsyncIterator[Town]:
+    url: str = getattr(databases, request.param)(settled)
+    town = await Town.found(url, tmp_path, adapters={"toy": toy})
+    yield town
+    await town.close()
+    databases.drop(url)
+
+
+async def post(here: Town, *rows: tuple[str, int | None, bool]) -> None:
+    """Letters that are due: (conversation, case, urgent), a second apart in age."""
+
+    def letter(n: int, to: str, case: int | None, urgent: bool) -> LetterRow:
+        return LetterRow(
+            id=here.app.fresh(), kind="phone", surface="toy", doc={"person": "suzuki", "due": here.now.isoformat()}, address=to, to_room="tomoshibi",
+            case_id=case, urgent=urgent, token=new_token(), created_at=here.now - timedelta(hours=1) + timedelta(seconds=n),
+            not_before=here.now - timedelta(minutes=30) + timedelta(seconds=n), state="pending",
+        )  # fmt: skip
+
+    made = [letter(n, *row) for n, row in enumerate(rows)]
+    await here.app.store.transact(lambda tx: letters.write(tx, made))
+
+
+async def leaving(here: Town, toy: Toy, seconds: float) -> list[tuple[float, str]]:
+    """Turn the clock; (second, conversation) of everything that left."""
+    begin, left = here.now, []
+    toy.says = lambda parcel: (
+        left.append(((here.now - begin).total_seconds(), parcel.to.conversation)) or Sent(parcel.key)
+    )  # type: ignore[func-returns-value]
+    await here.later(minutes=seconds / 60)
+    return left
+
+
+async def test_one_a_second_and_conversation_and_nobody_waits_for_another(here: Town, toy: Toy) -> None:
+    await post(here, *[("C-busy", None, False)] * 20, ("C-quiet", None, False))
+    left = await leaving(here, toy, 30)
+    busy = [at for at, to in left if to == "C-busy"]
+    assert busy == [float(n) for n in range(20)]
+    assert [at for at, to in left if to == "C-quiet"] == [0.0]
+
+
+async def test_a_storm_leaves_the_first_of_every_case_before_any_second(here: Town, toy: Toy) -> None:
+    """Thirty letters of ten cases for one channel: the first ten are of ten cases."""
+    numbers = [(await here.case(await here.intake())).id for _ in range(10)]
+    await post(here, *[("C-busy", case, False) for case in numbers for _ in range(3)])
+    left = await leaving(here, toy, 60)
+    assert len(left) == 30 and [at for at, _ in left] == [float(n) for n in range(30)]
+    rows = await here.app.store.read(lambda tx: sorted(
+        (row for row in letters.for_person(tx, "ishii", ("tomoshibi",), surface="toy", limit=100)), key=lambda row: row.sent_at or row.created_at
+    ))  # fmt: skip
+    cases = [row.case_id for row in rows]
+    for third in (cases[:10], cases[10:20], cases[20:]):
+        assert sorted(third, key=str) == sorted(numbers, key=str)
+
+
+async def test_what_is_urgent_goes_before_all_that_waits(here: Town, toy: Toy) -> None:
+    await post(here, *[("C-busy", None, False)] * 10)
+    await here.app.turner.settle()
+    await post(here, ("C-busy", None, True))
+    await here.later(minutes=1)
+    assert [parcel.message.text for parcel in toy.sent] and len(toy.sent) == 11
+    rows = await here.app.store.read(
+        lambda tx: letters.for_person(tx, "ishii", ("tomoshibi",), surface="toy", limit=100)
+    )
+    by_time = [row.urgent for row in sorted(rows, key=lambda row: (row.sent_at, row.id))]
+    assert by_time[1] is True, "the one that was on its way, then the urgent one"
+
+
+async def test_one_conversation_that_is_full_is_left_alone_also_by_the_next_process(
+    here: Town, toy: Toy, tmp_path: Path
+) -> None:
+    def says(parcel: Parcel) -> Delivery:
+        full = parcel.to.conversation == "C-full" and here.now < until
+        return Later(timedelta(seconds=90), "429") if full else Sent(parcel.key)
+
+    until = here.now + timedelta(seconds=90)
+    toy.says = says
+    await post(here, ("C-full", None, False), ("C-full", None, False), ("C-other", None, False))
+    await here.app.turner.settle()
+    assert sorted(p.to.conversation for p in toy.sent) == ["C-full", "C-other"], "the second did not even try"
+    settings = Settings(database_url=here.app.settings.database_url, secret_key="x" * 40, _env_file=None)  # type: ignore[arg-type,call-arg]
+    other = make(settings, clock=Clock(frozen=here.now + timedelta(seconds=30)), adapters={"toy": toy}, var=tmp_path)
+    await other.deliverer.send_due()
+    assert len(toy.sent) == 2
+    await other.close()
+    await here.later(minutes=5)
+    assert [p.to.conversation for p in toy.sent].count("C-full") == 3 and {
+        row.state
+        for row in await here.app.store.read(lambda tx: letters.for_person(tx, "ishii", ("tomoshibi",), surface="toy"))
+    } == {"sent"}
+
+
+async def test_two_processes_send_each_letter_once(here: Town, toy: Toy, tmp_path: Path) -> None:
+    await post(here, *[(f"C-{n % 7}", None, False) for n in range(35)])
+    settings = Settings(database_url=here.app.settings.database_url, secret_key="x" * 40, _env_file=None)  # type: ignore[arg-type,call-arg]
+    other = make(settings, clock=here.clock, adapters={"toy": toy}, var=tmp_path)
+    for _ in range(12):
+        await asyncio.gather(here.app.deliverer.send_due(), other.deliverer.send_due())
+        here.clock.frozen = here.now + timedelta(seconds=1)
+    await other.close()
+    keys = [parcel.key for parcel in toy.sent]
+    assert len(keys) == len(set(keys)) == 35
+
+
+async def test_what_is_late_for_one_person_leaves_as_one_message(here: Town, toy: Toy) -> None:
+    """After a night that the engine slept through: one bundle, not five rings."""
+    number = (await here.case(await here.intake())).id
+    rows = [
+        LetterRow(
+            id=here.app.fresh(), kind="phone", surface="toy", doc={"person": "suzuki", "due": here.now.isoformat()}, address="U-ishii", to_staff="ishii",
+            case_id=number, token=new_token(), created_at=here.now - timedelta(hours=9), not_before=here.now - timedelta(hours=n), state="pending",
+        )
+        for n in range(1, 6)
+    ]  # fmt: skip
+    await here.app.store.transact(lambda tx: letters.write(tx, rows))
+    left = await leaving(here, toy, 30)
+    assert [at for at, _ in left] == [0.0] and "5件" in f"{toy.sent[0].message.title}"
+
+
+@pytest.mark.parametrize(("why", "words"), [("quota", "使い切りました"), ("revoked", "設定の確認")])
+async def test_a_platform_that_takes_nothing_more_is_told_to_the_coordinators_once(
+    here: Town, toy: Toy, why: str, words: str
+) -> None:
+    """Every letter goes to the next address; nobody is told of each of them."""
+    toy.says = lambda _parcel: Gone(why, closed=True)
+    await post(here, *[(f"C-{n}", None, False) for n in range(4)])
+    await here.app.turner.settle()
+    await here.later(hours=2)
+    told = [m for m in await here.news("takahashi") if m.title == "届けられない連絡先があります"]
+    assert len(told) == 1 and words in told[0].text
+    await here.later(days=3)
+    await post(here, ("C-9", None, False))
+    await here.app.turner.settle()
+    again = [m for m in await here.news("takahashi") if m.title == "届けられない連絡先があります"]
+    assert len(again) == (0 if why == "quota" else 1)
