@@ -81,7 +81,8 @@ class Copies:
         match outcome:
             case Sent():
                 followed = adapter.caps.follow and over
-                letters.copy(tx, letter.id, live=open_ and not followed, face=shown.face, version=version)
+                live = (open_ and not followed) or (adapter.caps.edit and shown.moving)
+                letters.copy(tx, letter.id, live=live, face=shown.face, version=version)
                 if followed:
                     self._follow(tx, letter)
             case Later(after):

@@ -43,6 +43,7 @@ class Rendered(NamedTuple):
     says: tuple[str, ...]  #: what each button says, by its place
     face: str  #: a hash of what is shown: the same face needs no edit
     versions: Mapping[int, int]  #: of the cases that it shows
+    moving: bool  #: some handoff that it is about goes on: what is true of it will change
 
 
 class Deliverer:
@@ -235,7 +236,9 @@ def rendered(tx: Tx, town: Town, now: datetime, bundle: Sequence[LetterRow], ada
     named = tuple(replace(c, token=f"{first.token}{i}") for i, c in enumerate(message.choices))
     known = {case.id: case for row in bundle if row.case_id and (case := reading.case(row.case_id))}
     versions = {id_: case.version for id_, case in known.items()}
-    return Rendered(fit(replace(message, choices=named), adapter.caps), says, face, versions)
+    handoffs = [known[row.case_id].handoff(row.handoff) for row in bundle if row.handoff and row.case_id in known]
+    moving = any(one is not None and not one.ended for one in handoffs)
+    return Rendered(fit(replace(message, choices=named), adapter.caps), says, face, versions, moving)
 
 
 def _bundles(rows: Iterable[LetterRow]) -> list[list[LetterRow]]:

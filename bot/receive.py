@@ -257,6 +257,7 @@ class _Talk:
     room: str | None
     shared: str | None = None  #: the agency whose channel or group outside this was said in
     call: int | None = None  #: the wait without a case whose card was pressed
+    aside: bool = False  #: what was pressed is old, and leaves what lies before the speaker as it is
 
     @property
     def voice(self) -> Voice:
@@ -344,11 +345,18 @@ class _Talk:
         if letter is None or not self._still_asked(letter):
             return None
         self.call = letter.wait if letter.case_id is None else None
+        says, place = letter.doc.get("says", []), words.whole_number(what.token[21:])
         if what.says and self.inside:
-            return what.says
-        says = letter.doc.get("says", [])
-        place = words.whole_number(what.token[21:])
-        return str(says[place]) if place is not None and place < len(says) else None
+            text: str | None = what.says
+        else:
+            text = str(says[place]) if place is not None and place < len(says) else None
+        self.aside = text in SEND | DROP and not self._still_previewed(letter)
+        return None if self.aside else text
+
+    def _still_previewed(self, letter: LetterRow) -> bool:
+        """送る under an old preview does not send the new one, which lies there as before."""
+        turn = turns.of(self.tx, self.speaker.code) if self.speaker else None
+        return turn is not None and turn.preview is not None and turn.at == letter.created_at
 
     def _still_asked(self, letter: LetterRow) -> bool:
         """A question of a wait is answered once: its card's buttons are old when the wait is over."""
@@ -590,7 +598,7 @@ class _Talk:
         """Write the answer as a letter to the speaker alone, and what a bare digit or 送る means now."""
         if self.speaker is not None or self.outside:  # inside, a page shows what a stranger is told
             letters.write(self.tx, [self._letter(message)])
-        if self.speaker is not None:
+        if self.speaker is not None and not self.aside:
             self._keep_turn(message, preview, None)
         return Answered(self.inbox, number, refused, (message,))
 

@@ -55,6 +55,10 @@ async def test_the_other_copy_says_who_has_taken_it(here: Town, slate: Slate, to
     (now,) = slate.shown("U-ishii")
     assert "近藤さん" in now.text + str(now.facts) and not [c for c in now.choices if "引き受け" in c.label]
     assert len(slate.sent) == 1, "it was changed, not sent again"
+    await here.says("kondo", f"つながった {number}", surface="web")
+    await here.app.turner.settle()
+    (later,) = slate.shown("U-ishii")
+    assert later.text + str(later.facts) != now.text + str(now.facts) and "つながりました" in str(later)
 
 
 async def test_where_nothing_can_be_changed_one_message_follows(here: Town, slate: Slate, toy: Toy) -> None:

@@ -319,6 +319,18 @@ async def test_the_same_button_twice(town: Town) -> None:
     assert (await town.lines(number)).count("handoff.accept") == 1
 
 
+async def test_the_button_of_an_old_preview_does_not_send_the_new_one(lite: Town) -> None:
+    number = await lite.consented()
+    await lite.tries("suzuki", f"依頼 {number} 家計相談 ともしび")
+    (old,) = [row for row, card in await lite.reads("suzuki") if any(c.says == "送る" for c in card.choices)]
+    await lite.later(minutes=1)
+    await lite.tries("suzuki", f"依頼 {number} 就労相談 つばさ")
+    assert (await lite.press("suzuki", old.token or "", "送る")).refused == "OldButton"
+    assert not (await lite.case(number)).handoffs
+    await lite.presses("suzuki", "送る")
+    assert [h.duty for h in (await lite.case(number)).handoffs] == ["work"]
+
+
 async def test_an_old_button_says_that_it_is_old(town: Town) -> None:
     number = await offered(town)
     await town.later(until=town.place.agencies["tomoshibi"].hours.add_days(town.now, 2))
