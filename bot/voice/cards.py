@@ -412,13 +412,20 @@ def _ring_facts(s: Scene, own: bool) -> tuple[tuple[str, str, str], ...]:
     return ((s.say("row.agency"), s.voice.agency(code), s.town.agencies[code].phone),)
 
 
+#: How an offer ends that nobody has answered: no thanks for an answer then.
+UNANSWERED: Final = frozenset({"expired", "withdrawn"})
+
+
 def _settled_ring(s: Scene, what: str) -> Card:
     """A reminder whose question has been answered shrinks to one line; a check-in keeps its answer."""
     h = s.handoff
     if what == "checkin" and h is not None and s.case is not None:
         return _answered_checkin(s, s.case, h)
     asked = what in ("react", "decide") and h is not None
-    band: Band = ("ok", s.say("band.answered" if asked else "band.settled"), "")
+    if asked and h and h.state in UNANSWERED:
+        band: Band = ("calm", s.say("band.settled"), "")
+        return _framed(s, s.say(f"ring.{what}.title"), s.say("ring.over"), band=band)
+    band = ("ok", s.say("band.answered" if asked else "band.settled"), "")
     return _framed(
         s,
         s.say(f"ring.{what}.title"),

@@ -705,3 +705,11 @@ def test_every_word_of_the_book_has_a_help_sentence_in_both_languages() -> None:
 )
 def test_the_words_of_a_button_are_shown_with_names(said: str, text: str) -> None:
     assert echoed(said, Voice(TOWN)) == text
+
+
+@pytest.mark.parametrize(
+    ("state", "text"), [("expired", "このおたずねは終わりました"), ("accepted", "お返事をいただきました")]
+)
+def test_a_reminder_thanks_for_an_answer_only_where_there_was_one(state: str, text: str) -> None:
+    case = replace(in_state(state), waits=())
+    assert text in shown(case, "ring", reader="sato", what="react").text
