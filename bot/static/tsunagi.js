@@ -238,6 +238,7 @@ document.addEventListener("submit", (event) => {
   if (form.method !== "post" || form.hasAttribute("data-theme-switch")) return;
   if (form.dataset.sending || pressed?.getAttribute("aria-disabled") === "true" || $("#live")?.dataset.state === "off") {
     event.preventDefault();
+    form.again = Boolean(form.dataset.sending) && form.matches(".composer");
     if ($("#live")?.dataset.state === "off") $("#said").textContent = words.off;
     return;
   }
@@ -261,11 +262,13 @@ async function send(form, data) {
     if (answer.status === 409) { keepDraft(form); await part(new Response(text)); return; }
     if (!answer.ok) throw new Error(String(answer.status));
     if (!here || !$$("[data-live]").length) { location.assign(answer.redirected ? answer.url : location.href); return; }
-    if (form.matches(".composer")) { form.reset(); }
+    // What was typed while these words were on their way is not wiped with them, and goes next if it was sent.
+    if (form.matches(".composer") && form.elements.words.value === data.get("words")) form.reset();
     swap(new DOMParser().parseFromString(text, "text/html"));
     const log = $("[role=log]");
     if (log) { toEnd(log); $("#news")?.remove(); }
     if (form.matches(".menu")) form.closest("details")?.removeAttribute("open");
+    if (form.again && form.elements.words.value.trim()) { form.again = false; form.requestSubmit(); }
   } catch {
     // The words stay where they are; the line says what to do.
     rest(form);

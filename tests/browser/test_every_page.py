@@ -154,3 +154,18 @@ def test_the_keyboard_alone_is_enough(people: People) -> None:
     page.keyboard.press("Enter")
     gone_on(page, before)
     assert "ヘルプ" in page.locator("#log").inner_text()
+
+
+def test_words_typed_while_others_are_on_their_way_are_not_lost(people: People) -> None:
+    """Enter, and at once the next words and Enter: both are heard, in their order."""
+    page = people.be("suzuki")
+    page.goto("/chat?room=me")
+    page.evaluate("const f = window.fetch; window.fetch = (...a) => new Promise((r) => setTimeout(() => r(f(...a)), 700))")
+    page.fill("#words", "今日")
+    page.keyboard.press("Enter")
+    page.fill("#words", "つぎへ")
+    page.keyboard.press("Enter")
+    own = page.locator("#log .own .bubble")
+    expect(own.last).to_contain_text("つぎへ", timeout=20_000)
+    expect(own.nth(-2)).to_contain_text("今日")
+    expect(page.locator("#words")).to_have_value("")
