@@ -160,7 +160,9 @@ def test_words_typed_while_others_are_on_their_way_are_not_lost(people: People) 
     """Enter, and at once the next words and Enter: both are heard, in their order."""
     page = people.be("suzuki")
     page.goto("/chat?room=me")
-    page.evaluate("const f = window.fetch; window.fetch = (...a) => new Promise((r) => setTimeout(() => r(f(...a)), 700))")
+    page.evaluate(
+        "const f = window.fetch; window.fetch = (...a) => new Promise((r) => setTimeout(() => r(f(...a)), 700))"
+    )
     page.fill("#words", "今日")
     page.keyboard.press("Enter")
     page.fill("#words", "つぎへ")
