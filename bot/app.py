@@ -109,7 +109,7 @@ def _platforms(variables: Mapping[str, str]) -> dict[str, Adapter]:
 async def work(app: App) -> None:
     """Listen, ring and send whatever is due, until cancelled: woken by commits and by a beat a second.
 
-    On cancellation the letter in hand is finished first.
+    On cancellation the letters in hand are finished first.
     """
 
     # A plain function would be called in a thread, where an event of this loop is not to be set.
@@ -140,10 +140,11 @@ async def work(app: App) -> None:
             task.cancel()
         await asyncio.gather(*listening, return_exceptions=True)
         scheduler.shutdown(wait=False)
+        await asyncio.gather(app.deliverer.finish(), app.copies.finish())
 
 
 async def once(app: App) -> int:
-    """Do what is due now; answer how many timers rang. An error is logged and the next beat looks again.
+    """Do what is due now, sending aside; answer how many timers rang. An error is logged and the next beat looks again.
 
     A database that is away or takes no changes is a sentence in the log, once until it works again.
     """
@@ -154,13 +155,11 @@ async def once(app: App) -> int:
         if timer_due and timer_due <= now:
             rung = await app.reminder.ring_due()
         if letter_due and letter_due <= now:
-            await app.deliverer.send_due()
-        elif letter_due and (letter_due - now).total_seconds() < BEAT:
-            loop.call_later(
-                (letter_due - now).total_seconds(), app.awake.set
-            )  # a conversation's turn comes before the beat
+            await app.deliverer.start_due()
+        elif letter_due and (soon := (letter_due - now).total_seconds()) < BEAT:
+            loop.call_later(soon, app.awake.set)  # a conversation's turn comes before the beat
         if stale:
-            await app.copies.keep_true()
+            app.copies.start()
         if loop.time() - app.beaten.get("mend", 0) > MEND:
             app.beaten["mend"] = loop.time()
             await app.deliverer.recover()

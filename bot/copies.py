@@ -1,5 +1,6 @@
 """Every copy of a card tells the truth: what was sent is changed where it lies, or followed by what has become of it."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,12 +9,12 @@ from typing import Final
 
 from adapters.base import Adapter, Address, Delivery, Editor, Gone, Later, Ref, Refused, Sent, Unknown
 from bot.clock import Clock
-from bot.deliver import AGAIN, Rendered, rendered
-from bot.record import new_token
+from bot.deliver import Rendered, rendered
+from bot.record import following, new_token
 from bot.towns import Towns
 from storage import journal, letters
 from storage.letters import LetterRow
-from storage.store import Store, Tx
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,25 @@ class Copies:
         self.towns = towns
         self.fresh = fresh
         self.adapters = adapters
+        self._at_it: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look, unless it is being done: nobody waits for a platform that is slow to answer."""
+        if self._at_it is None or self._at_it.done():
+            self._at_it = asyncio.create_task(self._aside())
+
+    async def finish(self) -> None:
+        """Wait for what is under way."""
+        if self._at_it is not None:
+            await self._at_it
+
+    async def _aside(self) -> None:
+        try:
+            await self.keep_true()
+        except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
+            log.error("%s", trouble)
+        except Exception:
+            log.exception("a copy could not be kept true; the next beat looks again")
 
     async def keep_true(self, limit: int = BATCH) -> int:
         """Change what is not true any more; answer how many copies were looked at."""
@@ -96,10 +116,5 @@ class Copies:
 
     def _follow(self, tx: Tx, letter: LetterRow) -> None:
         """A new message instead of a change; whoever caused the change has been answered already."""
-        if letter.case_id is None or journal.last_actor(tx, letter.case_id) == letter.to_staff:
-            return
-        now = self.clock.now(tx)
-        letters.write(tx, [replace(
-            letter, id=self.fresh(), token=new_token(), created_at=now, not_before=now + AGAIN, state="pending", urgent=False,
-            must=False, lease=None, lease_until=None, tries=0, ref=None, why="", sent_at=None, live=False, face="",
-        )])  # fmt: skip
+        if letter.case_id is not None and letter.to_staff != journal.last_actor(tx, letter.case_id):
+            letters.write(tx, following(tx, letter, self.towns.of(tx), self.clock.now(tx), self.fresh))

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from aiolimiter import AsyncLimiter
 
@@ -20,7 +20,7 @@ from bot.towns import Towns
 from bot.voice import voice_for
 from storage import beats, letters, paces, people
 from storage.letters import LetterRow
-from storage.store import Store, Tx
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from workflow.outcome import Act, Notice, Reader
 from workflow.people import Town
 
@@ -34,6 +34,9 @@ LATELY: Final = timedelta(hours=1)
 QUOTA: Final = "quota"
 #: The same letter, the same key, whichever process sends it.
 KEYS: Final = uuid.UUID("6a1f7f5e-6e0e-4d53-9a43-7d6f6e7b9c10")
+
+
+Conversation: TypeAlias = tuple[str, str]  #: (surface, address)
 
 
 class Rendered(NamedTuple):
@@ -61,12 +64,36 @@ class Deliverer:
         self.fresh = fresh
         self.adapters = adapters
         self._limits: dict[str, AsyncLimiter] = {}
+        self._under_way: dict[asyncio.Task[None], Conversation] = {}
 
     async def send_due(self, limit: int = BATCH) -> int:
-        """Send what may leave now; answer how many letters were looked at."""
+        """Send what may leave now, to its end; answer how many letters were looked at."""
         looked, bundles = await self.store.transact(lambda tx: self._take(tx, limit))
         await asyncio.gather(*(self._send(bundle) for bundle in bundles))
         return looked
+
+    async def start_due(self) -> int:
+        """Begin to send what may leave now: nobody waits for a platform that is slow to answer."""
+        if (room := BATCH - len(self._under_way)) <= 0:
+            return 0
+        looked, bundles = await self.store.transact(lambda tx: self._take(tx, room))
+        for bundle in bundles:
+            task = asyncio.create_task(self._sent_aside(bundle))
+            self._under_way[task] = _conversation(bundle[0])
+            task.add_done_callback(self._under_way.pop)
+        return looked
+
+    async def finish(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._under_way)
+
+    async def _sent_aside(self, bundle: list[LetterRow]) -> None:
+        try:
+            await self._send(bundle)
+        except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
+            log.error("%s", trouble)  # the lease runs out: its fate is unknown, and said so
+        except Exception:
+            log.exception("a letter's fate could not be written down: %s", bundle[0].id)
 
     # -- whose turn it is
 
@@ -75,17 +102,17 @@ class Deliverer:
         now = self.clock.now(tx)
         leased = letters.lease(tx, now, limit, LEASE_SECONDS)
         taken: list[list[LetterRow]] = []
-        crowded: dict[tuple[str, str], list[LetterRow]] = defaultdict(list)
+        crowded: dict[Conversation, list[LetterRow]] = defaultdict(list)
+        talking = {*self._under_way.values()}
         for bundle in _bundles(leased):
-            first, gap = bundle[0], self._gap(bundle[0])
-            conversation = (first.surface, first.address or "")
-            busy = conversation in crowded or (gap and not paces.take(tx, *conversation, now, now + gap))
-            if busy:
+            conversation, gap = _conversation(bundle[0]), self._gap(bundle[0])
+            busy = conversation in crowded or conversation in talking
+            if gap and (busy or not paces.take(tx, *conversation, now, now + gap)):
                 crowded[conversation] += bundle
             else:
                 taken.append(bundle)
         for conversation, waiting in crowded.items():
-            leaving = [row.case_id for bundle in taken for row in bundle if (row.surface, row.address) == conversation]
+            leaving = [row.case_id for bundle in taken for row in bundle if _conversation(row) == conversation]
             self._line_up(tx, *conversation, waiting, Counter(leaving), now)
         return len(leased), taken
 
@@ -112,10 +139,14 @@ class Deliverer:
             ranked.append(((not letter.urgent, before, letter.created_at, letter.id), letter))
             told[letter.case_id] += 1
         slots: dict[object, datetime] = {}
+        placed = []
         for _, letter in sorted(ranked, key=lambda one: one[0]):
             turn = letter.id if letter.urgent or letter.to_room else letter.to_staff
-            at += gap if slots.setdefault(turn, at) == at else timedelta()
-        letters.put_back(tx, [(one, slots[one.id if one.urgent or one.to_room else one.to_staff]) for _, one in ranked])
+            if turn not in slots:
+                slots[turn] = at
+                at += gap
+            placed.append((letter, slots[turn]))
+        letters.put_back(tx, placed)
 
     # -- one message
 
@@ -197,10 +228,11 @@ class Deliverer:
         if letter.answer:
             return
         if letter.to_room:
-            gone = isinstance(outcome, Gone) and not outcome.closed
-            gone = gone and people.room_gone(tx, letter.surface, letter.address or "")
-            around = town if gone else replace(town, outside=town.outside - {letter.surface})
-            letters.write(tx, from_room(tx, letter, around, now, self.fresh))
+            if isinstance(outcome, Gone) and not outcome.closed:
+                people.room_gone(tx, letter.surface, letter.address or "")
+            else:  # the place is there: it is the platform, or this message
+                town = replace(town, outside=town.outside - {letter.surface})
+            letters.write(tx, from_room(tx, letter, town, now, self.fresh))
         elif (again := elsewhere(letter, town, now, self.fresh)) is not None:
             letters.write(tx, [again])
 
@@ -239,6 +271,10 @@ def rendered(tx: Tx, town: Town, now: datetime, bundle: Sequence[LetterRow], ada
     handoffs = [known[row.case_id].handoff(row.handoff) for row in bundle if row.handoff and row.case_id in known]
     moving = any(one is not None and not one.ended for one in handoffs)
     return Rendered(fit(replace(message, choices=named), adapter.caps), says, face, versions, moving)
+
+
+def _conversation(letter: LetterRow) -> Conversation:
+    return letter.surface, letter.address or ""
 
 
 def _bundles(rows: Iterable[LetterRow]) -> list[list[LetterRow]]:

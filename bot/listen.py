@@ -9,7 +9,7 @@ from adapters.base import Hooked, Inbound, Listening
 from bot.clock import real
 from bot.receive import Receiver
 from storage import beats
-from storage.store import Store
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ async def listen(name: str, adapter: Listening, store: Store, receiver: Receiver
     while True:
         try:
             await adapter.listen(hand, lease)
+        except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
+            log.error("%s", trouble)
         except Exception:
             log.exception("listening to %s broke off; it begins again", name)
         await asyncio.sleep(AGAIN)

@@ -74,12 +74,15 @@ def _rows(
     beside: tuple[LetterRow, ...],
 ) -> Iterable[LetterRow]:  # fmt: skip
     shared = {r.code: at for r in notice.to if r.kind == "room" and (at := room_for(tx, r.code, act.town))}
-    pushed = {person.code for agency in shared for person in act.town.members[agency]}  # their channel tells them
+    pushed: set[str] = set()
     for reader in notice.to:
         inside = _letter(notice, reader, act, case_id, version, inbox, cause)
         yield inside
-        if reader.kind == "room" and reader.code in shared:
+        if (
+            reader.kind == "room" and reader.code in shared
+        ):  # the channel tells them; whoever is named as well hears it alone too
             yield _shared(inside, notice, shared[reader.code], act)
+            continue
         for push in _pushes(reader, act):
             if push[0] not in pushed:  # by name and as one of a room: told once
                 pushed.add(push[0])
@@ -166,11 +169,26 @@ def elsewhere(letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], 
     known = list(addresses(person, town)) if person else []
     tried = next((i for i, (platform, _) in enumerate(known) if platform == letter.surface), len(known))
     for platform, account in known[tried + 1 :][:1]:
-        return replace(
-            letter, id=fresh(), surface=platform, address=account, token=new_token(), created_at=now, not_before=now,
-            state="pending", lease=None, lease_until=None, tries=0, ref=None, why="", sent_at=None,
-        )  # fmt: skip
+        return replace(_anew(letter, now, fresh), surface=platform, address=account)
     return None
+
+
+def _anew(letter: LetterRow, now: datetime, fresh: Callable[[], int]) -> LetterRow:
+    """The same letter as one that has not left."""
+    return replace(
+        letter, id=fresh(), token=new_token(), created_at=now, not_before=now, state="pending", lease=None, lease_until=None,
+        tries=0, ref=None, why="", sent_at=None, live=False, face="",
+    )  # fmt: skip
+
+
+def following(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> list[LetterRow]:
+    """What has become of a card that cannot be changed, as a message of its own: soft, in its reader's hours and budget."""
+    act = Act(None, now, town, "clock", fresh)
+    notice, anew = Notice(letter.kind, (), soft=True), replace(_anew(letter, now, fresh), urgent=False, must=False)
+    if letter.to_room is not None:
+        return [_shared(anew, notice, (letter.surface, letter.address or ""), act)]
+    assert letter.to_staff is not None
+    return [_outside(tx, anew, notice, (letter.to_staff, letter.surface, letter.address or ""), act, ())]
 
 
 def from_room(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> list[LetterRow]:
@@ -179,10 +197,7 @@ def from_room(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Calla
     The conversation that is gone has to be marked before (`people.room_gone`).
     """
     assert letter.to_room is not None
-    anew = replace(
-        letter, id=fresh(), created_at=now, not_before=now, token=new_token(), state="pending", lease=None, lease_until=None,
-        tries=0, ref=None, why="", sent_at=None, live=False, face="",
-    )  # fmt: skip
+    anew = _anew(letter, now, fresh)
     if (found := room_for(tx, letter.to_room, town)) is not None:
         return [replace(anew, surface=found[0], address=found[1])]
     act = Act(town.staff.get(letter.by_staff or ""), now, town, "auto", fresh)

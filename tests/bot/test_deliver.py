@@ -1,14 +1,14 @@
 """Letters leave at the platform's pace, urgent first, every conversation on its own, and the pace outlives a process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from adapters.base import Delivery, Gone, Later, Parcel, Sent
-from bot.app import make
+from bot.app import make, once
 from bot.clock import Clock
 from bot.record import new_token
 from bot.settings import Settings
@@ -159,3 +159,50 @@ async def test_a_platform_that_takes_nothing_more_is_told_to_the_coordinators_on
     await here.app.turner.settle()
     again = [m for m in await here.news("takahashi") if m.title == "届けられない連絡先があります"]
     assert len(again) == (0 if why == "quota" else 1)
+
+
+class Slow(Toy):
+    """It answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers = asyncio.Event()
+
+    async def send(self, parcel: Parcel) -> Delivery:
+        if parcel.to.conversation == "C-slow":
+            await self.answers.wait()
+        return await super().send(parcel)
+
+
+async def happens(here: Town, done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not done():
+            await here.app.store.read(here.app.clock.now)
+
+
+async def test_a_platform_that_is_slow_holds_up_neither_the_clocks_nor_anybody_else(
+    databases: Databases, tmp_path: Path
+) -> None:
+    slow = Slow()
+    url = databases.sqlite(settled)
+    here = await Town.found(url, tmp_path, adapters={"toy": slow})
+    number = await here.intake()
+    await post(here, ("C-slow", None, False), ("C-slow", None, False), ("C-quick", None, False))
+    here.clock.frozen = here.place.body.hours.add_days(here.now, 3)
+    async with asyncio.timeout(10):
+        rung = await once(here.app)
+    assert rung > 0 and "wait.rung" in await here.lines(number), "the beat came back, and it rang"
+    await happens(here, lambda: [p.to.conversation for p in slow.sent] == ["C-quick"])
+    await post(here, ("C-quick", None, False))
+    here.clock.frozen = here.now + timedelta(minutes=1)
+    await once(here.app)
+    await happens(here, lambda: len(slow.sent) == 2)
+    slow.answers.set()
+    await here.app.deliverer.finish()
+    assert [p.to.conversation for p in slow.sent] == ["C-quick", "C-quick", "C-slow"]
+    here.clock.frozen = here.now + timedelta(minutes=1)
+    await once(here.app)
+    await here.app.deliverer.finish()
+    assert [p.to.conversation for p in slow.sent][3:] == ["C-slow"], "in its turn"
+    await here.close()
+    databases.drop(url)

@@ -62,16 +62,19 @@ async def test_the_other_copy_says_who_has_taken_it(here: Town, slate: Slate, to
 
 
 async def test_where_nothing_can_be_changed_one_message_follows(here: Town, slate: Slate, toy: Toy) -> None:
+    """In the reader's hours and within their noise budget (one a case a day): with the bundle of the next morning."""
     number = await offered(here)
     assert len(toy.to("U-kondo")) == 1
     await here.says("ishii", f"引受 {number}", surface="web")
     await here.app.turner.settle()
-    await here.later(minutes=5)
+    await here.later(hours=22)
+    assert len(toy.to("U-kondo")) == 1, "no telephone rings at night for this"
+    await here.later(hours=2)
     first, second = toy.to("U-kondo")
     assert first.choices and not second.choices and "石井さん" in second.text + str(second.facts)
     await here.says("ishii", f"つながった {number}", surface="web")
     await here.app.turner.settle()
-    await here.later(minutes=5)
+    await here.later(days=2)
     assert len(toy.to("U-kondo")) == 2, "said once"
 
 
@@ -79,7 +82,7 @@ async def test_whoever_did_it_is_not_told_twice(here: Town, toy: Toy) -> None:
     number = await offered(here)
     await here.says("kondo", f"引受 {number}", surface="web")
     await here.app.turner.settle()
-    await here.later(minutes=5)
+    await here.later(days=2)
     assert len(toy.to("U-kondo")) == 1
 
 

@@ -21,7 +21,7 @@ from adapters.base import (
 )
 from bot.pace import Push, Pushed, leaves_at
 from bot.receive import Answered
-from bot.record import from_room
+from bot.record import from_room, send
 from storage import letters, people, tables
 from storage.letters import LetterRow
 from storage.people import Quiet, ReaderSettings
@@ -31,6 +31,7 @@ from tests.journeys.conftest import whole
 from tests.properties.values import the_town
 from tests.town import TOKYO, Town, sample, settled
 from tests.toy import Toy
+from workflow.outcome import Act, Notice, Reader
 
 ROOM = "C-tomoshibi"  #: where 家計改善ともしび talks: 石井, who heads it, and 近藤
 THEIRS = {"ishii": "U-ishii", "kondo": "U-kondo"}
@@ -183,6 +184,20 @@ async def test_whoever_is_named_alone_is_told_privately(here: Outside) -> None:
     await here.leave()
     assert ("offer", "kondo", None) in await here.news()
     assert not here.toy.to(ROOM)
+
+
+async def test_whoever_is_named_beside_the_channel_is_told_alone_too(here: Outside) -> None:
+    """A head to whom silence has climbed, somebody on the roster: what is theirs does not drown in a channel."""
+    town = here.town
+
+    def work(tx: Tx) -> None:
+        place, to = town.app.towns.of(tx), (Reader("room", "tomoshibi"), Reader("staff", "ishii"))
+        notice = Notice("phone", to, data={"person": "suzuki"}, urgent=True)
+        send(tx, [notice], Act(None, town.now, place, "clock", town.app.fresh))
+
+    await town.app.store.transact(work)
+    await here.leave()
+    assert len(here.toy.to(ROOM)) == len(here.toy.to("U-ishii")) == 1 and not here.toy.to("U-kondo")
 
 
 async def test_free_words_in_the_channel_are_kept_nowhere(here: Outside) -> None:
