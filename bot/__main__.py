@@ -1,7 +1,6 @@
 """The `tsunagi` command. Errors are one sentence on stderr: exit 2 for bad usage, 1 for a failed check; never a traceback."""
 
 import argparse
-import asyncio
 import json
 import os
 import sys
@@ -171,6 +170,8 @@ def _serve(args: argparse.Namespace, settings: Settings) -> None:
 
 
 def _work(args: argparse.Namespace, settings: Settings) -> int | None:
+    import uvloop
+
     from bot import app as composition
     from bot.operate import at_head
 
@@ -186,7 +187,7 @@ def _work(args: argparse.Namespace, settings: Settings) -> int | None:
         finally:
             await app.close()
 
-    asyncio.run(run())
+    uvloop.run(run())
     return None
 
 

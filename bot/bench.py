@@ -28,6 +28,7 @@ from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import asyncpg
+import uvloop
 from sqlalchemy import event
 from starlette.requests import Request
 
@@ -186,7 +187,7 @@ async def app_at(url: str, place: Path, start: int) -> AsyncIterator[App]:
 
 def _command(place: Path, servers: dict[str, str], quick: bool) -> Iterator[Figure]:
     for kind, server in servers.items():
-        yield asyncio.run(_command_on(Ground(kind, place, server), place, 80 if quick else 1_600))
+        yield uvloop.run(_command_on(Ground(kind, place, server), place, 80 if quick else 1_600))
 
 
 async def _command_on(ground: Ground, place: Path, count: int) -> Figure:
@@ -365,7 +366,7 @@ async def _replay_postgres(url: str, commands: list[list[Statement]]) -> float:
 def _timers(place: Path, servers: dict[str, str], quick: bool) -> Iterator[Figure]:
     for kind, server in servers.items():
         due, pending = (200, 2_000) if quick else (10_000, 1_000_000)
-        yield asyncio.run(_timers_on(Ground(kind, place, server), place, due, pending))
+        yield uvloop.run(_timers_on(Ground(kind, place, server), place, due, pending))
 
 
 async def _timers_on(ground: Ground, place: Path, due: int, pending: int) -> Figure:
@@ -454,7 +455,7 @@ def _columns(run: Callable[[str], Any], table: str) -> list[str]:
 
 def _board(place: Path, servers: dict[str, str], quick: bool) -> Iterator[Figure]:
     for kind, server in servers.items():
-        yield asyncio.run(_board_on(Ground(kind, place, server), place, 100 if quick else 2_000))
+        yield uvloop.run(_board_on(Ground(kind, place, server), place, 100 if quick else 2_000))
 
 
 async def _board_on(ground: Ground, place: Path, count: int) -> Figure:
@@ -493,7 +494,7 @@ def _start(place: Path, _servers: dict[str, str], quick: bool) -> Iterator[Figur
     """The second start until /readyz says 200, and the memory of `serve` with the web chat alone."""
     url = f"sqlite:///{place}/start.db"
     upgrade(url)
-    asyncio.run(_town_only(url, place))
+    uvloop.run(_town_only(url, place))
     took: list[float] = []
     memory = 0.0
     for _ in range(2 if quick else 4):
@@ -555,7 +556,7 @@ def _rss(pid: int) -> float:
 def _idle(place: Path, servers: dict[str, str], quick: bool) -> Iterator[Figure]:
     """The share of a core that the loops take while a million timers sleep."""
     for kind, server in servers.items():
-        yield asyncio.run(
+        yield uvloop.run(
             _idle_on(Ground(kind, place, server), place, 2_000 if quick else 1_000_000, 2 if quick else 20)
         )
 

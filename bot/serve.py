@@ -53,7 +53,8 @@ def _run(settings: Settings, listening: socket.socket) -> None:
             await _end(app, working)
 
     config = uvicorn.Config(
-        routes(app, lifespan), lifespan="on", ws="none", log_config=None, access_log=False, server_header=False,
+        routes(app, lifespan), loop="uvloop", http="httptools", lifespan="on", ws="none", log_config=None,
+        access_log=False, server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )  # fmt: skip
     server = _Server(config, _welcome(settings, listening))

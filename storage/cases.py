@@ -76,29 +76,37 @@ class CaseRow(NamedTuple):
 
 # One case
 
-_CASE: Final = select(*(_T.c[name] for name in _COLUMNS), _T.c.doc)
-_BY_NUMBER: Final = _CASE.where(_T.c.number == bindparam("key"))
-_BY_ID: Final = _CASE.where(_T.c.id == bindparam("key"))
-_LOADS: Final[dict[tuple[type, bool | str], Prepared]] = {
-    (str, False): Prepared(_BY_NUMBER),
-    (str, True): Prepared(_BY_NUMBER.with_for_update()),
-    (int, False): Prepared(_BY_ID),
-    (int, True): Prepared(_BY_ID.with_for_update()),
-    (int, "skip"): Prepared(_BY_ID.with_for_update(skip_locked=True)),
-}
-_NOTHING: Final = null()
 
-#: A case's handoffs and open waits in one answer: the columns of both under those of the first, told apart by `wait`.
-_PARTS: Final = Prepared(union_all(
-    select(
-        literal_column("0").label("wait"), _H.c.id, _H.c.no, _H.c.batch, _H.c.offered_at, _H.c.ended_at, _H.c.duty,
-        _H.c.state, _H.c.sender, _H.c.from_agency, _H.c.to_agency, _H.c.to_staff, _H.c.holder, _H.c.doc,
-    ).where(_H.c.case_id == bindparam("case")),
-    select(
-        literal_column("1"), _W.c.id, _W.c.rung, _W.c.handoff, _W.c.opened_at, _W.c.due_at, _W.c.kind,
-        _W.c.owner, _W.c.urgency, _W.c.subject, _W.c.why, _W.c.policy, _NOTHING, _W.c.doc,
-    ).where(_W.c.case_id == bindparam("case"), _W.c.closed_at.is_(None)),
-).order_by("wait", "id"))  # fmt: skip
+def _whole(key: ColumnElement[bool], lock: bool | str) -> Prepared:
+    """A case with its handoffs and open waits in one answer: their columns under those of the case, told apart by `part`.
+
+    A lock may have waited for somebody: then the case is newer than its parts, and `seen` is not its version.
+    """
+    found = select(_T).where(key)
+    case = (found.with_for_update(skip_locked=lock == "skip") if lock else found).cte("found")
+    seen = select(_T.c.version).where(key).scalar_subquery()
+    mine = select(_T.c.id).where(key).scalar_subquery()
+    c = case.c
+    return Prepared(union_all(
+        select(
+            literal_column("0").label("part"), c.id, c.version.label("n"), c.household, c.opened_at, c.stage_at, c.stage, c.lead,
+            c.urgency, c.interim, c.district, c.opened_by, c.opened_agency, c.doc, c.number, c.previous, c.seq, c.head, c.moved_at,
+            c.closed_at, seen.label("seen"),
+        ),
+        select(
+            literal_column("1"), _H.c.id, _H.c.no, _H.c.batch, _H.c.offered_at, _H.c.ended_at, _H.c.duty, _H.c.holder,
+            _H.c.state, _H.c.sender, _H.c.from_agency, _H.c.to_agency, _H.c.to_staff, _H.c.doc, *_NOTHING,
+        ).where(_H.c.case_id == mine),
+        select(
+            literal_column("2"), _W.c.id, _W.c.rung, _W.c.handoff, _W.c.opened_at, _W.c.due_at, _W.c.kind, _W.c.owner,
+            _W.c.urgency, _W.c.subject, _W.c.why, _W.c.policy, null(), _W.c.doc, *_NOTHING,
+        ).where(_W.c.case_id == mine, _W.c.closed_at.is_(None)),
+    ).order_by("part", "id"))  # fmt: skip
+
+
+_NOTHING: Final = (null(),) * 7
+_KEYS: Final[dict[type, ColumnElement[bool]]] = {str: _T.c.number == bindparam("key"), int: _T.c.id == bindparam("key")}
+_LOADS: Final = {(kind, lock): _whole(key, lock) for kind, key in _KEYS.items() for lock in (False, True, "skip")}
 _INSERT: Final = Prepared(_insert(_T))
 _SAVE: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version")))
 _INSERT_HANDOFF: Final = Prepared(_insert(_H))
@@ -110,8 +118,12 @@ def load(tx: Tx, number_or_id: str | int, *, lock: bool | Literal["skip"]) -> Ca
 
     `lock` "skip" (by id) answers None too while somebody is at the case. On SQLite the writer thread is the lock.
     """
-    row = tx.execute(_LOADS[type(number_or_id), lock], {"key": number_or_id}).first()
-    return None if row is None else _case(tx, row)
+    while True:
+        rows = tx.execute(_LOADS[type(number_or_id), lock], {"key": number_or_id}).all()
+        if not rows or rows[0][0] != 0:
+            return None
+        if rows[0].n == rows[0].seen:
+            return _case(rows[0], rows[1:])
 
 
 def load_several(tx: Tx, ids: Iterable[int], *, lock: bool) -> list[Case]:
@@ -122,7 +134,7 @@ def load_several(tx: Tx, ids: Iterable[int], *, lock: bool) -> list[Case]:
 
 def insert(tx: Tx, case: Case) -> None:
     """Keep a new case with its handoffs and waits. Its household has to be there."""
-    tx.execute(_INSERT, _given(case) | _changing(case))
+    tx.put(_INSERT, [_given(case) | _changing(case)])
     _save_handoffs(tx, case.id, (), case.handoffs)
     waits.save(tx, case.id, (), case.waits, (), case.opened_at)
 
@@ -130,42 +142,39 @@ def insert(tx: Tx, case: Case) -> None:
 def save(tx: Tx, before: Case, after: Case, closed: Sequence[Wait] = (), *, at: datetime) -> Case:
     """Keep what a decision made of a case and answer it with its new version.
 
-    Raises SlowerWriter when the row no longer has `before`'s version: nothing is written then.
+    Raises SlowerWriter, by the commit at the latest, when the row no longer has `before`'s version: nothing is written then.
     """
     after = after.become(version=before.version + 1)
-    found = tx.execute(_SAVE, _changing(after) | {"of_id": before.id, "of_version": before.version})
-    if found.rowcount != 1:
-        raise SlowerWriter
+    tx.put(_SAVE, [_changing(after) | {"of_id": before.id, "of_version": before.version}], missed=SlowerWriter)
     _save_handoffs(tx, after.id, before.handoffs, after.handoffs)
     waits.save(tx, after.id, before.waits, after.waits, closed, at)
     return after
 
 
-def _case(tx: Tx, row: Record) -> Case:
+def _case(row: Record, parts: Sequence[Record]) -> Case:
     (
-        id_, number, household, previous, stage, urgency, lead, interim, version, seq, head,
-        opened_at, opened_by, opened_agency, district, moved_at, stage_at, closed_at, doc,
+        _, id_, version, household, opened_at, stage_at, stage, lead, urgency, interim, district, opened_by, opened_agency, doc,
+        number, previous, seq, head, moved_at, closed_at, _,
     ) = row  # fmt: skip
-    parts = tx.execute(_PARTS, {"case": id_}).all()
     return _CODEC.load(
         doc, id=id_, number=number, household=household, previous=previous, stage=stage, urgency=_URGENCY[urgency],
         lead=lead, interim=interim, version=version, seq=seq, head=head, opened_at=opened_at, opened_by=opened_by,
         opened_agency=opened_agency, district=district, moved_at=moved_at, stage_at=stage_at, closed_at=closed_at,
-        handoffs=tuple(_handoff(part) for part in parts if not part[0]),
-        waits=tuple(_wait(part) for part in parts if part[0]),
+        handoffs=tuple(_handoff(part) for part in parts if part[0] == 1),
+        waits=tuple(_wait(part) for part in parts if part[0] == 2),
     )  # fmt: skip
 
 
 def _wait(part: Record) -> Wait:
-    _, id_, rung, handoff, opened_at, due_at, kind, owner, urgency, subject, why, policy, _, doc = part
+    _, id_, rung, handoff, opened_at, due_at, kind, owner, urgency, subject, why, policy, _, doc, *_ = part
     return waits.from_row(
         (id_, kind, owner, handoff, due_at, opened_at, rung, urgency, subject, None, why, policy, doc)
-    )  # fmt: skip
+    )
 
 
 def _handoff(part: Record) -> Handoff:
     (
-        _, id_, no, batch, offered_at, ended_at, duty, state, sender, from_agency, to_agency, to_staff, holder, doc,
+        _, id_, no, batch, offered_at, ended_at, duty, holder, state, sender, from_agency, to_agency, to_staff, doc, *_,
     ) = part  # fmt: skip
     return _HANDOFF_CODEC.load(
         doc, id=id_, no=no, duty=duty, state=state, sender=sender, from_agency=from_agency, to_agency=to_agency,
@@ -215,9 +224,9 @@ def _save_handoffs(tx: Tx, case: int, before: Iterable[Handoff], after: Iterable
     fresh = [{"id": h.id, "case_id": case, "no": h.no} | _handoff_row(h) for h in changed if h.id not in old]
     kept = sorted((h for h in changed if h.id in old), key=lambda h: h.state not in ENDED)
     if kept:
-        tx.execute(_SAVE_HANDOFF, [_handoff_row(h) | {"of_id": h.id} for h in kept])
+        tx.put(_SAVE_HANDOFF, [_handoff_row(h) | {"of_id": h.id} for h in kept])
     if fresh:
-        tx.execute(_INSERT_HANDOFF, fresh)
+        tx.put(_INSERT_HANDOFF, fresh)
 
 
 def _handoff_row(handoff: Handoff) -> dict[str, Any]:

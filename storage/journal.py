@@ -71,7 +71,7 @@ def chain(case: Case, entries: Sequence[Entry], act: Act, at: datetime) -> list[
 def write(tx: Tx, lines: Sequence[Line]) -> None:
     """Keep lines made by `chain`."""
     if lines:
-        tx.execute(_INSERT, [_row(line) for line in lines])
+        tx.put(_INSERT, [_row(line) for line in lines])
         tx.flag("journal")
 
 
@@ -90,7 +90,7 @@ def append_town(tx: Tx, entry: Entry, who: str | None, surface: str, at: datetim
     seq, head = tx.execute(_TOWN_END_LOCKED).one()
     (line,) = _chain(None, None, seq, head, [entry], who, surface, at)
     write(tx, [line])
-    tx.execute(_TOWN_ENDS, {"last": line.seq, "hash": line.hash})
+    tx.put(_TOWN_ENDS, [{"last": line.seq, "hash": line.hash}])
 
 
 def read(tx: Tx, case_id: int) -> list[Line]:

@@ -235,7 +235,7 @@ _WAITING: Final = Prepared(
 def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
     """Keep letters; those that are pending wake the loop that sends."""
     if rows:
-        tx.execute(_INSERT, [_row(letter) for letter in rows])
+        tx.put(_INSERT, [_row(letter) for letter in rows])
         if any(letter.state == "pending" for letter in rows):
             tx.flag("letters")
 

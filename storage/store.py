@@ -20,12 +20,11 @@ from asyncpg.exceptions import PostgresError
 from sqlalchemy import Connection, CursorResult, Engine, Row, SelectBase, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.util.concurrency import greenlet_spawn
 
-from storage.prepared import Answer, Prepared
+from storage.prepared import Answer, Prepared, Write, travels, write, write_together
 from storage.seal import Keys
 
 T = TypeVar("T")
@@ -84,7 +83,7 @@ class DatabaseAhead(Exception):
 class Tx:
     """What a work is handed: statements go through it, and whom the commit should wake."""
 
-    __slots__ = ("_names", "_promised", "connection", "dialect", "flags", "keys")
+    __slots__ = ("_names", "_promised", "_writes", "connection", "dialect", "flags", "keys")
 
     def __init__(self, connection: Connection, dialect: DialectName, keys: Keys, flags: set[str]) -> None:
         self.connection = connection
@@ -93,6 +92,7 @@ class Tx:
         self.flags = flags
         self._names: list[str] = []  #: of the savepoints that we are in
         self._promised = 0  #: how many of them, the innermost, nothing was written in yet
+        self._writes: dict[Any, Write] = {}  #: by table, those that have not left yet
 
     @overload
     def execute(self, statement: Prepared, parameters: Parameters = None) -> Answer: ...
@@ -102,6 +102,7 @@ class Tx:
 
     def execute(self, statement: Any, parameters: Parameters = None) -> Answer | Result:
         """Run a statement, or the one of a pair that is this dialect's."""
+        self.settle()
         if type(statement) is Prepared:
             if self._promised and not statement.reads:
                 self._begin_savepoints()
@@ -111,6 +112,39 @@ class Tx:
         if self._promised and not isinstance(statement, SelectBase):
             self._begin_savepoints()
         return self.connection.execute(statement, parameters)
+
+    def put(
+        self, statement: Prepared, rows: Sequence[Mapping[str, Any]], *, missed: type[Exception] | None = None
+    ) -> None:
+        """Write rows and hear nothing of it; `missed` is raised when the one row that it means is not there.
+
+        On PostgreSQL it leaves together with what else is put, at the latest before the commit; what is wrong with it is raised then.
+        """
+        one = Write(statement, rows, missed)
+        if self.dialect == "sqlite":
+            self._write(one)
+            return
+        table = statement.any.table
+        if table in self._writes or not travels(one):
+            self.settle()
+        if travels(one):
+            self._writes[table] = one
+        else:
+            self._write(one)
+
+    def settle(self) -> None:
+        """Let go what has been put."""
+        if not self._writes:
+            return
+        if self._promised:
+            self._begin_savepoints()
+        writes, self._writes = list(self._writes.values()), {}
+        write_together(self.connection, writes)
+
+    def _write(self, one: Write) -> None:
+        if self._promised:
+            self._begin_savepoints()
+        write(self.connection, self.dialect, one)
 
     def flag(self, name: Literal["timers", "letters", "journal"]) -> None:
         """Ask that the loop of this name be woken when the transaction has committed."""
@@ -122,12 +156,14 @@ class Tx:
 
         The names are few, so that drivers keep the statements prepared; SQLAlchemy's own count up for ever.
         """
+        self.settle()
         name = f"work_{len(self._names)}"
         self._names.append(name)
         self._promised += 1
         try:
             yield
         except BaseException:
+            self._writes.clear()
             if not self._promised:
                 self._savepoint("ROLLBACK TO SAVEPOINT", name)
                 self._savepoint("RELEASE SAVEPOINT", name)
@@ -415,14 +451,13 @@ class _Postgres:
 
     def __init__(self, url: URL, readers: int, keys: Keys, tell: Callable[[Flags], None]) -> None:
         readers = min(readers, POOL // 2)
-        self._writer = postgres_engine(url, POOL - readers)
-        self._reader = postgres_engine(url, readers, isolation_level="REPEATABLE READ").execution_options(
-            postgresql_readonly=True
-        )
+        self._writer = _Lent(postgres_engine(url, POOL - readers), POOL - readers)
+        snapshots = postgres_engine(url, readers, isolation_level="REPEATABLE READ")
+        self._reader = _Lent(snapshots.execution_options(postgresql_readonly=True), readers)
         self._keys = keys
         self._tell = tell
         self._under_way: set[asyncio.Task[Any]] = set()
-        self.engines = (self._writer.sync_engine, self._reader.sync_engine)
+        self.engines = (self._writer.engine.sync_engine, self._reader.engine.sync_engine)
 
     async def transact(self, work: Work[T]) -> T:
         for left in reversed(range(TRIES)):
@@ -432,7 +467,9 @@ class _Postgres:
             def whole(connection: Connection, flags: set[str] = flags) -> T:
                 nonlocal committing
                 connection.begin()
-                result = work(Tx(connection, "postgresql", self._keys, flags))
+                tx = Tx(connection, "postgresql", self._keys, flags)
+                result = work(tx)
+                tx.settle()
                 committing = True
                 connection.commit()
                 return result
@@ -457,7 +494,10 @@ class _Postgres:
     async def read(self, work: Work[T]) -> T:
         def whole(connection: Connection) -> T:
             connection.begin()
-            return work(Tx(connection, "postgresql", self._keys, set()))
+            tx = Tx(connection, "postgresql", self._keys, set())
+            result = work(tx)
+            tx.settle()  # refused, as a write by itself would be
+            return result
 
         try:
             with in_words():
@@ -468,9 +508,9 @@ class _Postgres:
         with in_words():
             return await self._to_its_end(self._reader, whole)
 
-    async def _to_its_end(self, engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
+    async def _to_its_end(self, lent: "_Lent", work: Callable[[Connection], T]) -> T:
         """Run a work whole, also when whoever asked has gone: a connection cut off in mid-answer is no use to the next."""
-        task = asyncio.create_task(run(engine, work))
+        task = asyncio.create_task(lent.run(work))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
@@ -482,8 +522,57 @@ class _Postgres:
 
     async def close(self) -> None:
         await asyncio.gather(*self._under_way, return_exceptions=True)
-        await self._writer.dispose()
-        await self._reader.dispose()
+        await self._writer.close()
+        await self._reader.close()
+
+
+class _Lent:
+    """Connections that stay open, each lent to one work at a time."""
+
+    def __init__(self, engine: AsyncEngine, size: int) -> None:
+        self.engine = engine
+        self._free: list[Connection] = []
+        self._room = asyncio.Semaphore(size)
+
+    async def run(self, work: Callable[[Connection], T]) -> T:
+        """Run a work on a connection; raise DatabaseUnavailable when there is none to be had."""
+        if self._room.locked():
+            try:
+                async with asyncio.timeout(BUSY_SECONDS):
+                    await self._room.acquire()
+            except TimeoutError as error:
+                raise DatabaseUnavailable("all its connections are busy") from error
+        else:
+            await self._room.acquire()  # at once
+        try:
+            return await greenlet_spawn(self._run, work)
+        finally:
+            self._room.release()
+
+    async def close(self) -> None:
+        await greenlet_spawn(self._drop_all)
+        await self.engine.dispose()
+
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        connection = self._free.pop() if self._free else connect(self.engine)
+        try:
+            result = work(connection)
+            connection.rollback()  # what only read ends so; after a commit it is nothing
+        except BaseException:
+            with suppress(Exception):
+                connection.rollback()
+            if connection.invalidated:
+                _drop(connection)
+                self._drop_all()  # the others are as old
+            else:
+                self._free.append(connection)
+            raise
+        self._free.append(connection)
+        return result
+
+    def _drop_all(self) -> None:
+        while self._free:
+            _drop(self._free.pop())
 
 
 def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
@@ -491,7 +580,6 @@ def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
         url,
         pool_size=size,
         max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
         connect_args={
             "prepared_statement_cache_size": STATEMENTS,
             "statement_cache_size": STATEMENTS,
@@ -504,21 +592,21 @@ def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
 
 
 async def run(engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
-    """Run a work on a connection; raise DatabaseUnavailable when there is none to be had."""
+    """Run a work on a connection of its own. Raises DatabaseUnavailable when there is none to be had."""
 
     def whole() -> T:
-        try:
-            connection = engine.sync_engine.connect()
-        except (OSError, PostgresError, PoolTimeout) as error:
-            raise DatabaseUnavailable(_silence(error)) from error
-        with connection:
+        with connect(engine) as connection:
             return work(connection)
 
     return await greenlet_spawn(whole)
 
 
-def _silence(error: Exception) -> str:
-    return "all its connections are busy" if isinstance(error, PoolTimeout) else "it does not answer"
+def connect(engine: AsyncEngine) -> Connection:
+    """Open a connection inside a greenlet. Raises DatabaseUnavailable."""
+    try:
+        return engine.sync_engine.connect()
+    except (OSError, PostgresError) as error:
+        raise DatabaseUnavailable("it does not answer") from error
 
 
 def _lost(error: DatabaseUnavailable) -> bool:

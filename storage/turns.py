@@ -44,8 +44,8 @@ def of(tx: Tx, staff: str) -> Turn | None:
 
 def keep(tx: Tx, turn: Turn) -> None:
     """Replace what was laid before this person; without a new `undo` the earlier one stays."""
-    tx.execute(_SHOW if turn.undo is None else _KEEP, {name: getattr(turn, name) for name in _NAMES})
+    tx.put(_SHOW if turn.undo is None else _KEEP, [{name: getattr(turn, name) for name in _NAMES}])
 
 
 def clear(tx: Tx, staff: str) -> None:
-    tx.execute(_CLEAR, {"staff": staff})
+    tx.put(_CLEAR, [{"staff": staff}])

@@ -109,10 +109,10 @@ def save(
     for wait in old.values():
         raise WaitLost(wait.kind)
     if put:
-        tx.execute(_PUT, put)
+        tx.put(_PUT, put)
     if silenced or armed:
         # Silenced first: a wait has one live timer at any instant.
-        tx.execute(_SET, silenced + armed)
+        tx.put(_SET, silenced + armed)
         tx.flag("timers")
 
 

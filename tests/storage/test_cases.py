@@ -11,11 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.util.concurrency import await_
 
 from storage import cases, people, tables, timers, waits
 from storage.cases import Filter, SlowerWriter
 from storage.store import Store, Tx
-from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, handoff, opened, wait
+from tests.databases import KEYS
+from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, handoff, opened, settle_town, wait
 from workflow.case import Asked, Case, Consent, Issue, Need
 from workflow.ladder import Urgency
 
@@ -74,6 +76,40 @@ async def test_of_eight_who_read_and_then_add_one_none_is_lost(store: Store) -> 
 
     await asyncio.gather(*(store.transact(add) for _ in range(40)))
     assert (await kept(store, 1)).seq == 40
+
+
+@pytest.mark.postgres
+async def test_whoever_waited_for_the_lock_sees_the_case_whole(databases: Any) -> None:
+    url = databases.postgresql()
+    store = Store(url, keys=KEYS)
+    await store.transact(settle_town)
+    before = a_case()
+    await store.transact(opened(before))
+    held, waited = asyncio.Event(), asyncio.Event()
+    after = replace(before, district="北部", handoffs=(handoff(10, 1),))
+
+    def slow(tx: Tx) -> None:
+        case = cases.load(tx, 1, lock=True)
+        assert case is not None
+        held.set()
+        cases.save(tx, case, after.become(version=case.version), at=LATER)
+        tx.settle()
+        await_(waited.wait())
+
+    first = asyncio.create_task(store.transact(slow))
+    await held.wait()
+    second = asyncio.create_task(kept(store, 1, lock=True))
+    while not await store.read(lambda tx: tx.execute(text(_WAITING)).scalar_one()):
+        assert not second.done()
+    waited.set()
+    await first
+    found = await second
+    assert (found.district, [h.id for h in found.handoffs]) == ("北部", [10])
+    await store.close()
+    databases.drop(url)
+
+
+_WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 async def test_a_new_wait_has_one_timer_and_a_closed_one_none(store: Store) -> None:

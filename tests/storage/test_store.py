@@ -1,6 +1,7 @@
 """The transaction: all of a work or nothing, whoever else is at it; and failures in words."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,10 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import bindparam, insert, text, update
 
-from storage import beats, migrate, tables
+from storage import beats, migrate, tables, turns
+from storage.prepared import Prepared
 from storage.store import DatabaseAhead, DatabaseBehind, DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from tests.databases import KEYS
 from tests.storage.small_town import NINE, settle_town
@@ -60,6 +62,68 @@ async def test_a_savepoint_undoes_only_what_is_inside(empty: Store) -> None:
     assert await empty.read(claims) == {"before", "first", "first, deeper", "after"}
 
 
+class Missed(Exception):
+    pass
+
+
+_BEAT = Prepared(insert(tables.beats))
+_MOVE_BEAT = Prepared(update(tables.beats).where(tables.beats.c.name == bindparam("of_name")))
+_TURN = Prepared(insert(tables.turns))
+
+
+def beat(*names: str) -> list[dict[str, Any]]:
+    return [{"name": name, "instant": NINE, "at": NINE} for name in names]
+
+
+def turn(staff: str) -> list[dict[str, Any]]:
+    return [{"staff": staff, "conversation": "x", "at": NINE, "preview": None, "choices": None, "undo": None}]
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 40], ids=lambda many: f"{many} rows")
+async def test_what_is_put_is_all_there_in_its_order(store: Store, many: int) -> None:
+    names = [f"n{i:02}" for i in range(many)]
+
+    def work(tx: Tx) -> set[str]:
+        tx.put(_TURN, turn("suzuki"))
+        tx.put(_BEAT, beat(*names))
+        tx.put(_MOVE_BEAT, [{"of_name": "n00", "name": "moved"}], missed=Missed)
+        tx.put(_BEAT, beat("n00"))
+        return claims(tx)
+
+    assert await store.transact(work) == {*names, "moved"} == await store.read(claims)
+
+
+async def test_a_row_that_is_missed_undoes_all(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        tx.put(_TURN, turn("suzuki"))
+        tx.put(_MOVE_BEAT, [{"of_name": "nobody's", "name": "x"}], missed=Missed)
+
+    def alone(tx: Tx) -> None:
+        tx.put(_MOVE_BEAT, [{"of_name": "nobody's", "name": "x"}], missed=Missed)
+
+    for one in (work, alone):
+        with pytest.raises(Missed):
+            await store.transact(one)
+    assert await store.read(lambda tx: turns.of(tx, "suzuki")) is None
+
+
+async def test_what_was_put_inside_a_savepoint_goes_with_it(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        tx.put(_BEAT, beat("before"))
+        for look in (False, True):
+            with suppress(LookupError), tx.savepoint():
+                tx.put(_BEAT, beat("inside"))
+                if look:
+                    claims(tx)
+                tx.put(_TURN, turn("suzuki"))
+                raise LookupError
+        tx.put(_BEAT, beat("after"))
+
+    await store.transact(work)
+    assert await store.read(claims) == {"before", "after"}
+    assert await store.read(lambda tx: turns.of(tx, "suzuki")) is None
+
+
 async def test_a_commit_wakes_whom_the_work_named(empty: Store) -> None:
     woken: list[frozenset[str]] = []
     empty.on_commit(woken.append)
@@ -81,6 +145,8 @@ async def test_a_commit_wakes_whom_the_work_named(empty: Store) -> None:
 async def test_a_reader_cannot_write(empty: Store) -> None:
     with pytest.raises(DatabaseReadOnly):
         await empty.read(claim("never"))
+    with pytest.raises(DatabaseReadOnly):
+        await empty.read(lambda tx: tx.put(_BEAT, beat("never")))
     assert await empty.read(claims) == set()
 
 
