@@ -22,9 +22,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import QueuePool
-from sqlalchemy.util.concurrency import greenlet_spawn
+from sqlalchemy.util.concurrency import await_, greenlet_spawn
 
-from storage.prepared import Answer, Prepared, Write, travels, write, write_together
+from storage.prepared import Answer, Prepared, Write, transaction, travels, write, write_together
 from storage.seal import Keys
 
 T = TypeVar("T")
@@ -296,20 +296,33 @@ _READER_PRAGMAS: Final = ("query_only=ON", "cache_size=-16384", "temp_store=MEMO
 
 @dataclass(slots=True)
 class _Job(Generic[T]):
+    """A work on its way to a connection and back to whoever waits for it."""
+
     work: Work[T]
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[T]"
     result: T | None = None
     error: BaseException | None = None
     flags: set[str] = field(default_factory=set)
+    begun: bool = False
+    committing: bool = False
+
+    @classmethod
+    def of(cls, work: Work[T]) -> "_Job[T]":
+        loop = asyncio.get_running_loop()
+        return cls(work, loop, loop.create_future())
 
     def settle(self) -> None:
-        if self.future.cancelled():
+        if self.future.done():
             return
         if self.error is not None:
             self.future.set_exception(self.error)
         else:
             self.future.set_result(cast(T, self.result))
+
+    def too_late(self) -> None:
+        if not self.begun and not self.future.done():
+            self.future.set_exception(DatabaseUnavailable("all its connections are busy"))
 
 
 class _OneRaised(Exception):
@@ -331,8 +344,7 @@ class _Sqlite:
         self.engines = (self._writer, self._reader)
 
     async def transact(self, work: Work[T]) -> T:
-        loop = asyncio.get_running_loop()
-        job = _Job(work, loop, cast("asyncio.Future[T]", loop.create_future()))
+        job = _Job.of(work)
         self._start()
         self._jobs.put(job)
         return await job.future
@@ -447,132 +459,137 @@ def _drop(connection: Connection | None) -> None:
 
 
 class _Postgres:
-    """Writers and readers each have a few connections; a whole work runs in one go inside asyncpg's loop."""
+    """A few connections write and a few read, each with a worker that takes one whole work after another."""
 
     def __init__(self, url: URL, readers: int, keys: Keys, tell: Callable[[Flags], None]) -> None:
         readers = min(readers, POOL // 2)
-        self._writer = _Lent(postgres_engine(url, POOL - readers), POOL - readers)
-        snapshots = postgres_engine(url, readers, isolation_level="REPEATABLE READ")
-        self._reader = _Lent(snapshots.execution_options(postgresql_readonly=True), readers)
-        self._keys = keys
+        self._writer = _Workers(url, POOL - readers, keys, "BEGIN")
+        self._reader = _Workers(url, readers, keys, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         self._tell = tell
-        self._under_way: set[asyncio.Task[Any]] = set()
         self.engines = (self._writer.engine.sync_engine, self._reader.engine.sync_engine)
 
     async def transact(self, work: Work[T]) -> T:
         for left in reversed(range(TRIES)):
-            flags: set[str] = set()
-            committing = False
-
-            def whole(connection: Connection, flags: set[str] = flags) -> T:
-                nonlocal committing
-                connection.begin()
-                tx = Tx(connection, "postgresql", self._keys, flags)
-                result = work(tx)
-                tx.settle()
-                committing = True
-                connection.commit()
-                return result
-
+            job = _Job.of(work)
             try:
                 with in_words():
-                    result = await self._to_its_end(self._writer, whole)
+                    result = await self._writer.run(job)
             except DatabaseUnavailable as error:
                 # A lost answer to COMMIT is not asked again here: the caller decides whether to come back.
-                if not left or committing or not _lost(error):
+                if not left or job.committing or not _lost(error):
                     raise
                 continue
             except DBAPIError as error:
                 if not left or _state(error) not in _RACES:
                     raise
                 continue
-            if flags:
-                self._tell(frozenset(flags))
+            if job.flags:
+                self._tell(frozenset(job.flags))
             return result
         raise AssertionError("the last try answers or raises")
 
     async def read(self, work: Work[T]) -> T:
-        def whole(connection: Connection) -> T:
-            connection.begin()
-            tx = Tx(connection, "postgresql", self._keys, set())
-            result = work(tx)
-            tx.settle()  # refused, as a write by itself would be
-            return result
-
         try:
             with in_words():
-                return await self._to_its_end(self._reader, whole)
+                return await self._reader.run(_Job.of(work))
         except DatabaseUnavailable as error:
             if not _lost(error):
                 raise
         with in_words():
-            return await self._to_its_end(self._reader, whole)
-
-    async def _to_its_end(self, lent: "_Lent", work: Callable[[Connection], T]) -> T:
-        """Run a work whole, also when whoever asked has gone: a connection cut off in mid-answer is no use to the next."""
-        task = asyncio.create_task(lent.run(work))
-        self._under_way.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
-
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._under_way.discard(task)
-        if not task.cancelled():
-            task.exception()  # heard, whether anybody still waits or not
+            return await self._reader.run(_Job.of(work))
 
     async def close(self) -> None:
-        await asyncio.gather(*self._under_way, return_exceptions=True)
         await self._writer.close()
         await self._reader.close()
 
 
-class _Lent:
-    """Connections that stay open, each lent to one work at a time."""
+class _Workers:
+    """Workers of one event loop, each with a connection. A work goes on to its end, also when whoever asked has gone."""
 
-    def __init__(self, engine: AsyncEngine, size: int) -> None:
-        self.engine = engine
-        self._free: list[Connection] = []
-        self._room = asyncio.Semaphore(size)
+    def __init__(self, url: URL, size: int, keys: Keys, begin: str) -> None:
+        # The driver begins nothing by itself; we do.
+        self.engine = postgres_engine(url, size, isolation_level="AUTOCOMMIT")
+        self._size = size
+        self._keys = keys
+        self._begin = begin
+        self._jobs: asyncio.Queue[_Job[Any] | None] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._idle = 0
+        self._age = 0  #: grows when a connection was lost: those made before are not trusted any more
 
-    async def run(self, work: Callable[[Connection], T]) -> T:
-        """Run a work on a connection; raise DatabaseUnavailable when there is none to be had."""
-        if self._room.locked():
-            try:
-                async with asyncio.timeout(BUSY_SECONDS):
-                    await self._room.acquire()
-            except TimeoutError as error:
-                raise DatabaseUnavailable("all its connections are busy") from error
-        else:
-            await self._room.acquire()  # at once
+    async def run(self, job: _Job[T]) -> T:
+        """Run a job. Raises what its work raised, and DatabaseUnavailable when no connection was free for too long."""
+        waits = self._jobs.qsize() >= self._idle
+        if waits and len(self._tasks) < self._size:
+            # One greenlet for all the works of a worker: a new one each time costs as much as three journeys.
+            self._tasks.append(asyncio.create_task(greenlet_spawn(self._work_for_ever)))
+            waits = False
+        timer = job.loop.call_later(BUSY_SECONDS, job.too_late) if waits else None
+        self._jobs.put_nowait(job)
         try:
-            return await greenlet_spawn(self._run, work)
+            return await job.future
         finally:
-            self._room.release()
+            if timer:
+                timer.cancel()
 
     async def close(self) -> None:
-        await greenlet_spawn(self._drop_all)
+        """Finish the works in hand and those that wait, then let go of the connections."""
+        for _ in self._tasks:
+            self._jobs.put_nowait(None)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
         await self.engine.dispose()
 
-    def _run(self, work: Callable[[Connection], T]) -> T:
-        connection = self._free.pop() if self._free else connect(self.engine)
-        try:
-            result = work(connection)
-            connection.rollback()  # what only read ends so; after a commit it is nothing
-        except BaseException:
-            with suppress(Exception):
-                connection.rollback()
-            if connection.invalidated:
+    def _work_for_ever(self) -> None:
+        connection: Connection | None = None
+        age = self._age
+        while (job := self._next()) is not None:
+            if job.future.done():
+                continue
+            if age != self._age:
                 _drop(connection)
-                self._drop_all()  # the others are as old
-            else:
-                self._free.append(connection)
-            raise
-        self._free.append(connection)
-        return result
+                connection, age = None, self._age
+            job.begun = True
+            try:
+                connection = connection or connect(self.engine)
+                job.result = self._run(connection, job)
+            except BaseException as error:
+                job.error = error
+                if connection is not None and connection.invalidated:
+                    self._age += 1
+                if isinstance(error, asyncio.CancelledError):  # the loop ends
+                    _drop(connection)
+                    raise
+            finally:
+                job.settle()
+        if connection is not None:
+            connection.close()
 
-    def _drop_all(self) -> None:
-        while self._free:
-            _drop(self._free.pop())
+    def _next(self) -> _Job[Any] | None:
+        if not self._jobs.empty():
+            return self._jobs.get_nowait()
+        self._idle += 1
+        try:
+            return await_(self._jobs.get())
+        finally:
+            self._idle -= 1
+
+    def _run(self, connection: Connection, job: _Job[T]) -> T:
+        tx = Tx(connection, "postgresql", self._keys, job.flags)
+        try:
+            transaction(connection, self._begin)
+            result = job.work(tx)
+            tx.settle()
+            job.committing = True
+            transaction(connection, "COMMIT")
+            return result
+        except BaseException:
+            if not connection.invalidated:
+                with suppress(DBAPIError):
+                    transaction(connection, "ROLLBACK")
+            raise
+        finally:
+            connection.rollback()  # what SQLAlchemy takes for a transaction, when it has run a statement itself
 
 
 def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:

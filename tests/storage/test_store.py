@@ -10,9 +10,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import bindparam, insert, text, update
+from sqlalchemy.exc import DBAPIError
 
 from storage import beats, migrate, tables, turns
-from storage.prepared import Prepared
+from storage.prepared import Prepared, Undone
 from storage.store import DatabaseAhead, DatabaseBehind, DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from tests.databases import KEYS
 from tests.storage.small_town import NINE, settle_town
@@ -173,6 +174,24 @@ async def test_a_database_that_is_not_there_is_named_in_a_sentence(gone: str) ->
     with pytest.raises(DatabaseUnavailable):
         migrate.check(gone)
     await store.close()
+
+
+@pytest.mark.postgres
+async def test_a_commit_that_keeps_nothing_is_no_commit(databases: Any) -> None:
+    url = databases.postgresql()
+    store = Store(url, keys=KEYS)
+
+    def work(tx: Tx) -> None:
+        beats.claim(tx, "lost", NINE, NINE)
+        with suppress(DBAPIError):
+            tx.execute(text("INSERT INTO beats (name) VALUES (NULL)"))
+
+    with pytest.raises(Undone):
+        await store.transact(work)
+    await store.transact(claim("kept"))
+    assert await store.read(claims) == {"kept"}
+    await store.close()
+    databases.drop(url)
 
 
 @pytest.mark.postgres
