@@ -26,7 +26,7 @@ from bot.remind import Reminder
 from bot.settings import Settings
 from bot.towns import Towns
 from bot.turn import Turner
-from storage import letters, timers
+from storage.due import Due, look
 from storage.seal import Keys
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 
@@ -57,10 +57,10 @@ class App:
     beaten: dict[str, float] = field(default_factory=dict)  #: loop → monotonic second of its last turn
     said: set[type[Exception]] = field(default_factory=set)  #: what the log knows of the database's trouble already
 
-    def due(self, tx: Tx) -> tuple[datetime, datetime | None, datetime | None, bool]:
-        """Now; when the next timer rings; when the next letter may leave; whether a copy outside is not true any more."""
+    def due(self, tx: Tx) -> tuple[datetime, Due]:
+        """Now, and what is due."""
         now = self.clock.now(tx)
-        return now, timers.next_due(tx), letters.next_due(tx), letters.any_stale(tx, now)
+        return now, look(tx, now)
 
     async def close(self) -> None:
         for adapter in self.deliverer.adapters.values():
@@ -151,14 +151,14 @@ async def once(app: App) -> int:
     rung = 0
     loop = asyncio.get_running_loop()
     try:
-        now, timer_due, letter_due, stale = await app.store.read(app.due)
-        if timer_due and timer_due <= now:
+        now, due = await app.store.read(app.due)
+        if due.timer and due.timer <= now:
             rung = await app.reminder.ring_due()
-        if letter_due and letter_due <= now:
+        if due.letter and due.letter <= now:
             await app.deliverer.start_due()
-        elif letter_due and (soon := (letter_due - now).total_seconds()) < BEAT:
+        elif due.letter and (soon := (due.letter - now).total_seconds()) < BEAT:
             loop.call_later(soon, app.awake.set)  # a conversation's turn comes before the beat
-        if stale:
+        if due.stale:
             app.copies.start()
         if loop.time() - app.beaten.get("mend", 0) > MEND:
             app.beaten["mend"] = loop.time()

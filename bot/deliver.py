@@ -68,17 +68,17 @@ class Deliverer:
 
     async def send_due(self, limit: int = BATCH) -> int:
         """Send what may leave now, to its end; answer how many letters were looked at."""
-        looked, bundles = await self.store.transact(lambda tx: self._take(tx, limit))
-        await asyncio.gather(*(self._send(bundle) for bundle in bundles))
+        looked, taken = await self.store.transact(lambda tx: self._take(tx, limit))
+        await asyncio.gather(*(self._send(*one) for one in taken))
         return looked
 
     async def start_due(self) -> int:
         """Begin to send what may leave now: nobody waits for a platform that is slow to answer."""
         if (room := BATCH - len(self._under_way)) <= 0:
             return 0
-        looked, bundles = await self.store.transact(lambda tx: self._take(tx, room))
-        for bundle in bundles:
-            task = asyncio.create_task(self._sent_aside(bundle))
+        looked, taken = await self.store.transact(lambda tx: self._take(tx, room))
+        for bundle, shown in taken:
+            task = asyncio.create_task(self._sent_aside(bundle, shown))
             self._under_way[task] = _conversation(bundle[0])
             task.add_done_callback(self._under_way.pop)
         return looked
@@ -87,9 +87,9 @@ class Deliverer:
         """Wait for what is under way."""
         await asyncio.gather(*self._under_way)
 
-    async def _sent_aside(self, bundle: list[LetterRow]) -> None:
+    async def _sent_aside(self, bundle: list[LetterRow], shown: Rendered | None) -> None:
         try:
-            await self._send(bundle)
+            await self._send(bundle, shown)
         except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
             log.error("%s", trouble)  # the lease runs out: its fate is unknown, and said so
         except Exception:
@@ -97,8 +97,8 @@ class Deliverer:
 
     # -- whose turn it is
 
-    def _take(self, tx: Tx, limit: int) -> tuple[int, list[list[LetterRow]]]:
-        """Lease what is due; what its conversation is not free for is lined up."""
+    def _take(self, tx: Tx, limit: int) -> tuple[int, list[tuple[list[LetterRow], Rendered | None]]]:
+        """Lease what is due, answers as they will be shown; what its conversation is not free for is lined up."""
         now = self.clock.now(tx)
         leased = letters.lease(tx, now, limit, LEASE_SECONDS)
         taken: list[list[LetterRow]] = []
@@ -114,7 +114,17 @@ class Deliverer:
         for conversation, waiting in crowded.items():
             leaving = [row.case_id for bundle in taken for row in bundle if _conversation(row) == conversation]
             self._line_up(tx, *conversation, waiting, Counter(leaving), now)
-        return len(leased), taken
+        return len(leased), [(bundle, self._said(tx, bundle, now)) for bundle in taken]
+
+    def _said(self, tx: Tx, bundle: list[LetterRow], now: datetime) -> Rendered | None:
+        """An answer was worded, its buttons with it, when it was written: nothing is looked up for it, nothing kept."""
+        adapter = self.adapters.get(bundle[0].surface)
+        if adapter is None or not bundle[0].answer:
+            return None
+        try:
+            return rendered(tx, self.towns.of(tx), now, bundle, adapter)
+        except (KeyError, ValueError, TypeError):
+            return None  # tried again, and heard of, by itself
 
     def _gap(self, letter: LetterRow) -> timedelta | None:
         """The pace of where it goes (platforms.md §5); an answer that somebody waits for goes at once."""
@@ -150,14 +160,15 @@ class Deliverer:
 
     # -- one message
 
-    async def _send(self, bundle: list[LetterRow]) -> None:
+    async def _send(self, bundle: list[LetterRow], shown: Rendered | None) -> None:
         first = bundle[0]
         adapter = self.adapters.get(first.surface)
         if adapter is None:
             outcome: Delivery = Gone(f"no adapter for {first.surface}")
             await self.store.transact(lambda tx: self._finish(tx, bundle, outcome, None))
             return
-        shown = await self.store.transact(lambda tx: self._rendered(tx, bundle, adapter))
+        if shown is None:
+            shown = await self.store.transact(lambda tx: self._rendered(tx, bundle, adapter))
         async with self._limit(adapter):
             outcome = await self._handed(adapter, Address(first.surface, first.address or ""), shown.message, first)
         await self.store.transact(lambda tx: self._finish(tx, bundle, outcome, shown))
@@ -266,7 +277,8 @@ def rendered(tx: Tx, town: Town, now: datetime, bundle: Sequence[LetterRow], ada
     says = tuple(c.says for c in message.choices)
     face = hashlib.sha256(repr(message).encode()).hexdigest()[:16]
     named = tuple(replace(c, token=f"{first.token}{i}") for i, c in enumerate(message.choices))
-    known = {case.id: case for row in bundle if row.case_id and (case := reading.case(row.case_id))}
+    about = {row.case_id for row in bundle if row.case_id and not row.answer}
+    known = {id_: case for id_ in about if (case := reading.case(id_))}
     versions = {id_: case.version for id_, case in known.items()}
     handoffs = [known[row.case_id].handoff(row.handoff) for row in bundle if row.handoff and row.case_id in known]
     moving = any(one is not None and not one.ended for one in handoffs)

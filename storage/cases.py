@@ -6,13 +6,16 @@ Whoever changes a case locks its row before anything else of it (`load(…, lock
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Final, Literal, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Select,
+    Text,
     and_,
     bindparam,
+    false,
     func,
     literal,
     literal_column,
@@ -357,26 +360,35 @@ def of_staff(tx: Tx, staff: str, agencies: Sequence[str]) -> list[Stake]:
 
     A case comes once for each relation; the nearest due first.
     """
+    own = {f"agency_{i}": code for i, code in enumerate(agencies)}
+    rows = tx.execute(_of_staff(len(agencies)), {"staff": staff, **own})
+    size = len(_LIGHT)
+    return [Stake(_light(row[:size]), *row[size:]) for row in rows]
+
+
+@cache
+def _of_staff(agencies: int) -> Prepared:
+    """For a person of so many agencies: nearly always one."""
+    me = bindparam("staff", type_=Text)
+    here = [_H.c.to_agency == bindparam(f"agency_{i}") for i in range(agencies)]
     awaited = or_(_H.c.state.in_(ASKED), _H.c.state == "accepted")
     asked_here = and_(
-        _H.c.state.in_(ASKED), or_(_H.c.to_staff == staff, and_(_H.c.to_staff.is_(None), _H.c.to_agency.in_(agencies)))
+        _H.c.state.in_(ASKED), or_(_H.c.to_staff == me, and_(_H.c.to_staff.is_(None), or_(false(), *here)))
     )
     none = null()
     kinds = union_all(
         select(_T.c.id.label("of"), literal("lead").label("relation"), none.label("handoff"), none.label("duty"),
-               none.label("state")).where(_T.c.lead == staff, _OPEN),
-        _stake("holder", _H.c.holder == staff, _H.c.state.in_(HELD)),
-        _stake("sender", _H.c.sender == staff, awaited),
+               none.label("state")).where(_T.c.lead == me, _OPEN),
+        _stake("holder", _H.c.holder == me, _H.c.state.in_(HELD)),
+        _stake("sender", _H.c.sender == me, awaited),
         _stake("asked", asked_here),
     ).subquery()  # fmt: skip
-    found = (
+    return Prepared(
         select(*_LIGHT, kinds.c.relation, kinds.c.handoff, kinds.c.duty, kinds.c.state)
         .join(kinds, kinds.c.of == _T.c.id)
         .where(_OPEN)
         .order_by(_T.c.nearest_due.nulls_last(), _T.c.id, kinds.c.handoff)
     )
-    size = len(_LIGHT)
-    return [Stake(_light(row[:size]), *row[size:]) for row in tx.execute(found)]
 
 
 def _stake(relation: str, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:

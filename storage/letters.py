@@ -197,7 +197,8 @@ _LATELY: Final = Prepared(
     )
     .group_by(_T.c.case_id)
 )
-_OF_STALE: Final = (
+#: Copies outside that are not true any more.
+OF_STALE: Final = (
     select(_T.c.id)
     .join(tables.cases, tables.cases.c.id == _T.c.case_id)
     .where(
@@ -206,8 +207,7 @@ _OF_STALE: Final = (
         or_(_T.c.lease_until.is_(None), _T.c.lease_until <= bindparam("now")),
     )
 )
-_ANY_STALE: Final = Prepared(_OF_STALE.limit(1))
-_STALE: Final = _OF_STALE.order_by(_T.c.id).limit(bindparam("limit")).with_for_update(skip_locked=True, of=_T)
+_STALE: Final = OF_STALE.order_by(_T.c.id).limit(bindparam("limit")).with_for_update(skip_locked=True, of=_T)
 _LEASE_STALE: Final = Prepared(
     update(_T)
     .where(_T.c.id.in_(_STALE))
@@ -226,7 +226,8 @@ _READDRESS: Final = Prepared(
     )
     .values(address=bindparam("now_at"))
 )
-_NEXT: Final = Prepared(select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending")))
+NEXT: Final = select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending"))
+_NEXT: Final = Prepared(NEXT)
 _WAITING: Final = Prepared(
     select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == tables.constant("pending"))
 )
@@ -267,11 +268,6 @@ def queue(tx: Tx, surface: str, address: str, now: datetime) -> list[LetterRow]:
 def lately(tx: Tx, surface: str, address: str, since: datetime) -> dict[int | None, int]:
     """Count what has gone to a conversation since a moment, by case."""
     return dict(tuple(row) for row in tx.execute(_LATELY, {"surface": surface, "address": address, "since": since}))
-
-
-def any_stale(tx: Tx, now: datetime) -> bool:
-    """Say whether some copy outside is not true any more."""
-    return tx.execute(_ANY_STALE, {"now": now}).first() is not None
 
 
 def lease_stale(tx: Tx, now: datetime, limit: int, seconds: float) -> list[LetterRow]:

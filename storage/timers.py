@@ -33,7 +33,8 @@ _TOWN: Final = select(tables.municipality.c.version).scalar_subquery()
 _SETTLE: Final = Prepared(
     update(_T).where(_T.c.id == bindparam("of_id"), _LIVE).values(fired_at=bindparam("at")).returning(_TOWN)
 )
-_NEXT: Final = Prepared(select(func.min(_T.c.due_at)).where(_LIVE))
+NEXT: Final = select(func.min(_T.c.due_at)).where(_LIVE)
+_NEXT: Final = Prepared(NEXT)
 _PENDING: Final = Prepared(select(func.count()).select_from(_T).where(_LIVE))
 _SILENT: Final = Prepared(
     select(_W.c.id, _W.c.case_id)

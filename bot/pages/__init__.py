@@ -87,7 +87,6 @@ def addresses() -> list[BaseRoute]:
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
         Route("/metrics", health.metrics),
-        Route("/hooks/{platform}", hooks.hook, methods=["POST"]),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 
@@ -105,13 +104,18 @@ def routes(app: App, lifespan: Lifespan | None = None, *, more: tuple[BaseRoute,
         pages, signing_secret=app.settings.secret(), skip_if_scope=_not_a_form, send_csrf_failed=_stale,
         cookie_secure=app.settings.base_url.startswith("https://"),
     )  # fmt: skip
-    return Shield(guarded)
+
+    hooked = hooks.hooks(app)
+
+    async def doors(scope: Scope, receive: Receive, send: Send) -> None:
+        posted = scope["type"] == "http" and str(scope["path"]).startswith(hooks.PLACE)
+        await (hooked if posted else guarded)(scope, receive, send)
+
+    return Shield(doors)
 
 
 def _not_a_form(scope: Scope) -> bool:
-    """Platforms sign what they send; and JSON is nothing that a page of somebody else can post unasked."""
-    if str(scope["path"]).startswith("/hooks/"):
-        return True
+    """JSON is nothing that a page of somebody else can post unasked."""
     types = [value.split(b";")[0] for name, value in scope["headers"] if name == b"content-type"]
     return scope["path"] == "/demo/clock" and types == [b"application/json"]
 

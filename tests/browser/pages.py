@@ -28,7 +28,6 @@ NO_PAGE = {
     "/sign-out": "takes a form and sends to the door",
     "/theme": "takes a form and sends back",
     "/demo/clock": "takes a form and sends back, or JSON",
-    "/hooks/{platform}": "for the platforms",
     "/events": "a line of events",
     "/healthz": "for machines",
     "/readyz": "for machines",
