@@ -145,7 +145,7 @@ class Ask:
         return list({stake.case.id: stake.case for stake in stakes}.values())
 
     def _load_mine(self) -> list[Case]:
-        return cases.load_several(self.tx, [row.id for row in self.rows()[:LOOKED_THROUGH]], lock=False)
+        return cases.load_several(self.tx, [row.id for row in self.rows()[:LOOKED_THROUGH]])
 
     def _which(self, found: Iterable[Case]) -> tuple[tuple[str, str], ...]:
         said = self.words.rest.strip()

@@ -44,7 +44,7 @@ def everything(tx: Tx) -> dict[str, object]:
     ids = list(tx.execute(select(tables.cases.c.id).order_by(tables.cases.c.id)).scalars())
     told = select(func.count()).select_from(tables.letters).where(~tables.letters.c.answer)
     return {
-        "tail": journal.newest(tx), "cases": [repr(c) for c in cases.load_several(tx, ids, lock=False)], "told": tx.execute(told).scalar_one(),
+        "tail": journal.newest(tx), "cases": [repr(c) for c in cases.load_several(tx, ids)], "told": tx.execute(told).scalar_one(),
         **amounts(tx),
     }  # fmt: skip
 

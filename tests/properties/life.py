@@ -428,7 +428,7 @@ class Life:
                 lines,
                 fresh,
                 list(tx.execute(PUSHES, {"since": now - timedelta(days=9)})) if fresh else [],
-                cases.load_several(tx, touched, lock=False),
+                cases.load_several(tx, touched),
                 broken,
                 inbox.count_parked(tx),
                 waits.loose(tx),

@@ -359,7 +359,10 @@ async def test_episodes_and_numbers_are_found(store: Store) -> None:
     assert [row.id for row in await store.read(lambda tx: cases.by_previous(tx, 1))] == [3]
     assert [row.id for row in await store.read(lambda tx: cases.of_household(tx, 2))] == [2]
     assert [row.id for row in await store.read(lambda tx: cases.find_numbers(tx, ["000004", "000001", "9"]))] == [1, 4]
-    assert [c.id for c in await store.transact(lambda tx: cases.load_several(tx, [3, 1, 9, 3], lock=True))] == [1, 3]
+    for wanted in ([], [3], [3, 1, 99, 3], range(200)):
+        several = await store.read(lambda tx, wanted=wanted: cases.load_several(tx, wanted))
+        alone = [await store.read(lambda tx, one=one: cases.load(tx, one, lock=False)) for one in sorted(set(wanted))]
+        assert several == [case for case in alone if case is not None]
 
 
 async def test_a_wait_about_a_person_rings_without_a_case(store: Store) -> None:
