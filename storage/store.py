@@ -463,9 +463,8 @@ class _Postgres:
 
     def __init__(self, url: URL, readers: int, keys: Keys, tell: Callable[[Flags], None]) -> None:
         readers = min(readers, POOL // 2)
-        self._writer = _Workers(url, POOL - readers, keys, "BEGIN")
-        self._reader = _Workers(url, readers, keys, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        self._tell = tell
+        self._writer = _Workers(url, POOL - readers, keys, tell, "BEGIN")
+        self._reader = _Workers(url, readers, keys, tell, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         self.engines = (self._writer.engine.sync_engine, self._reader.engine.sync_engine)
 
     async def transact(self, work: Work[T]) -> T:
@@ -473,19 +472,14 @@ class _Postgres:
             job = _Job.of(work)
             try:
                 with in_words():
-                    result = await self._writer.run(job)
+                    return await self._writer.run(job)
             except DatabaseUnavailable as error:
                 # A lost answer to COMMIT is not asked again here: the caller decides whether to come back.
                 if not left or job.committing or not _lost(error):
                     raise
-                continue
             except DBAPIError as error:
                 if not left or _state(error) not in _RACES:
                     raise
-                continue
-            if job.flags:
-                self._tell(frozenset(job.flags))
-            return result
         raise AssertionError("the last try answers or raises")
 
     async def read(self, work: Work[T]) -> T:
@@ -506,11 +500,12 @@ class _Postgres:
 class _Workers:
     """Workers of one event loop, each with a connection. A work goes on to its end, also when whoever asked has gone."""
 
-    def __init__(self, url: URL, size: int, keys: Keys, begin: str) -> None:
+    def __init__(self, url: URL, size: int, keys: Keys, tell: Callable[[Flags], None], begin: str) -> None:
         # The driver begins nothing by itself; we do.
         self.engine = postgres_engine(url, size, isolation_level="AUTOCOMMIT")
         self._size = size
         self._keys = keys
+        self._tell = tell
         self._begin = begin
         self._jobs: asyncio.Queue[_Job[Any] | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
@@ -582,6 +577,8 @@ class _Workers:
             tx.settle()
             job.committing = True
             transaction(connection, "COMMIT")
+            if job.flags:
+                self._tell(frozenset(job.flags))
             return result
         except BaseException:
             if not connection.invalidated:
