@@ -1,9 +1,10 @@
 """The seam between the engine and a chat platform: words in, words out. Knows chats and buttons, not consultations."""
 
 import unicodedata
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 
@@ -25,6 +26,9 @@ class Message:
     title: str | None = None
     facts: tuple[tuple[str, str], ...] = ()
     choices: tuple[Choice, ...] = ()
+    #: The same once more, a card each, for who shows them side by side; their choices in a row are `choices`. Not in the
+    #: repr, of which a face is made: the words' own face stays what it was.
+    cards: tuple["Message", ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,16 @@ def utf16(text: str) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Cards:
+    """How many cards a platform shows side by side, and what one of them takes."""
+
+    most: int
+    buttons: int
+    text: int  #: of one card, counted as in Caps; a last one that says the rest has the room of a whole message
+    facts: int = 8
+
+
+@dataclass(frozen=True, slots=True)
 class Caps:
     """What a platform can show; `fit` degrades a message to it. Lengths are in the unit that `size` counts."""
 
@@ -192,6 +206,7 @@ class Caps:
     second: int = 0  #: messages a second to all of them; 0: as many as there are
     facts: int = 25
     size: Callable[[str], int] = len
+    cards: Cards | None = None  #: None: what leaves together is one text
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,18 +288,40 @@ class DeepLinked(Protocol):
         """Make it for one code of letters; empty while the platform has not told our name."""
 
 
+def together(cards: Sequence[Message], title: str | None = None) -> Message:
+    """Say several messages in one, which carries them as cards too."""
+    choices = tuple(choice for card in cards for choice in card.choices)
+    return Message("\n\n".join(card.text for card in cards), title, choices=choices, cards=tuple(cards))
+
+
 def fit(message: Message, caps: Caps) -> Message:
-    """Degrade a message to what a platform can show: fewer buttons and numbered text, bounded facts, cut text."""
+    """Degrade a message to what a platform can show: fewer buttons and numbered text, bounded facts, cut text, fewer cards."""
+    return replace(_fit(message, caps), cards=_cards(message.cards, caps))
+
+
+def _cards(cards: tuple[Message, ...], caps: Caps) -> tuple[Message, ...]:
+    """As many as stand side by side; of more the last says all the rest. A number is the same choice's as in one text."""
+    if caps.cards is None:
+        return ()
+    most, one = caps.cards.most, replace(caps, buttons=caps.cards.buttons, text=caps.cards.text, facts=caps.cards.facts)
+    own, rest = (cards, ()) if len(cards) <= most else (cards[: most - 1], cards[most - 1 :])
+    firsts = list(accumulate((len(card.choices) for card in own), initial=1))
+    shown = tuple(_fit(card, one, first) for card, first in zip(own, firsts, strict=False))
+    return (*shown, _fit(together(rest), replace(one, text=caps.text), firsts[-1])) if rest else shown
+
+
+def _fit(message: Message, caps: Caps, first: int = 1) -> Message:
+    """Degrade one text, one card; its choices are numbered from `first`."""
     shown, listed = _split(message.choices, caps)
     title = cut(message.title, caps.text // 20, caps.size) if message.title else message.title
     room = caps.text - caps.size(title or "") - 2
     facts = _facts(message.facts[: caps.facts], room // 2, caps)
     room -= sum(caps.size(a) + caps.size(b) + 4 for a, b in facts)
-    numbered = "".join(f"\n{i}. {cut(c.label, 60, caps.size)}" for i, c in enumerate(listed, start=1))
+    numbered = "".join(f"\n{i}. {cut(c.label, 60, caps.size)}" for i, c in enumerate(listed, start=first))
     numbered = cut(numbered, room // 2, caps.size)
     text = cut(message.text, max(1, room - caps.size(numbered)), caps.size)
     choices = tuple(replace(c, label=cut(c.label, caps.label, caps.size)) for c in shown)
-    return replace(message, title=title, text=text + numbered, facts=facts, choices=choices)
+    return replace(message, title=title, text=text + numbered, facts=facts, choices=choices, cards=())
 
 
 def _split(choices: tuple[Choice, ...], caps: Caps) -> tuple[tuple[Choice, ...], tuple[Choice, ...]]:

@@ -1,11 +1,11 @@
-"""LINE: hooks verified and heard, cards as Flex bubbles; a reply to whoever just spoke, a push with a retry key else.
+"""LINE: hooks verified and heard; a card is a Flex bubble, several a carousel. A reply to whoever just spoke, else a push with a key.
 
 A message sent to LINE can be neither edited nor deleted, so a stale button stays tappable: whoever resolves tokens says so in words.
 """
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -16,7 +16,7 @@ from linebot.v3 import messaging
 from linebot.v3.webhook import SignatureValidator
 
 from adapters import base
-from adapters.base import Caps, Delivery, Inbound, Later, Message, cut, utf16
+from adapters.base import Caps, Cards, Delivery, Inbound, Later, Message, cut, utf16
 
 # At DEBUG the SDK logs whole answers, and an answer may be a link token.
 logging.getLogger("linebot").setLevel(logging.INFO)
@@ -25,6 +25,7 @@ API: Final = "https://api.line.me"
 LINK: Final = "https://access.line.me/dialog/bot/accountLink"
 ALT: Final = 1500  #: UTF-16 units of what a notification and a screen reader get
 BUBBLE: Final = 30_000  #: bytes of a bubble's JSON as the SDK writes it (ASCII: up to six bytes a unit)
+CAROUSEL: Final = 50_000  #: the same of a carousel, which takes twelve bubbles
 ROW: Final = 4  #: with more buttons than these, a card has them as quick replies too: no scrolling back on a phone
 PACE: Final = timedelta(seconds=60)  #: after a 429, which comes without Retry-After
 AGAIN: Final = timedelta(seconds=30)
@@ -54,7 +55,7 @@ class Line:
 
     name = "line"
     inside = False
-    caps = Caps(buttons=13, label=20, text=4500, size=utf16, follow=True)
+    caps = Caps(buttons=13, label=20, text=4500, size=utf16, follow=True, cards=Cards(12, buttons=6, text=900))
 
     @classmethod
     def made(cls, given: Mapping[str, str]) -> "Line":
@@ -103,17 +104,17 @@ class Line:
 
     def render(self, message: Message) -> dict[str, Any]:
         """Make the `messages` of one call, which counts as one push however many they are."""
-        title, text = (words if words and words.strip() else "" for words in (message.title, message.text))
-        if not (title or message.facts or message.choices):
+        title, text = _said(message)
+        if not (title or message.facts or message.choices or message.cards):
             return {"messages": [{"type": "text", "text": text or "…"}]}
-        bubble, before = _bubble(title, text, message), []
-        if len(json.dumps(bubble)) > BUBBLE:
-            bubble, before = _bubble(title, "", message), [{"type": "text", "text": text}]
-        alt = cut("\n".join(filter(None, (title, text))), ALT, utf16)
-        card: dict[str, Any] = {"type": "flex", "altText": alt or "…", "contents": bubble}
-        if len(message.choices) > ROW:
-            card["quickReply"] = {"items": [{"type": "action", "action": _postback(c)} for c in message.choices]}
-        return {"messages": [*before, card]}
+        alt = cut("\n".join(filter(None, (title, text))), ALT, utf16) or "…"
+        bubbles, before = zip(*map(_sized, message.cards or (message,)), strict=True)
+        cards: list[dict[str, Any]] = [
+            {"type": "flex", "altText": alt, "contents": each} for each in _side_by_side(bubbles)
+        ]
+        if len(message.choices) > ROW and not message.cards:  # of several cards a label alone does not tell whose it is
+            cards[0]["quickReply"] = {"items": [{"type": "action", "action": _postback(c)} for c in message.choices]}
+        return {"messages": [*({"type": "text", "text": words} for words in before if words), *cards]}
 
     async def send(self, parcel: base.Parcel) -> Delivery:
         """Reply once where somebody waits, else push; `only` is not heeded, a group has no private corner on LINE."""
@@ -254,6 +255,33 @@ def _text(value: object) -> str:
 def _name(value: object) -> str:
     """An id or a token, whole or not at all."""
     return value if isinstance(value, str) and _text(value) == value else ""
+
+
+def _said(message: Message) -> tuple[str, str]:
+    """Title and text; what is only blanks says nothing."""
+    title, text = (words if words and words.strip() else "" for words in (message.title, message.text))
+    return title, text
+
+
+def _sized(card: Message) -> tuple[dict[str, Any], str]:
+    """(its bubble, the words that found no room in it)."""
+    title, text = _said(card)
+    bubble = _bubble(title, text if title or text or card.facts or card.choices else "…", card)
+    return (bubble, "") if len(json.dumps(bubble)) <= BUBBLE else (_bubble(title, "", card), text)
+
+
+def _side_by_side(bubbles: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One alone, or a carousel; one more where its bytes are not enough: all in one call, which takes five messages."""
+    rows: list[list[dict[str, Any]]] = []
+    for bubble in bubbles:
+        if not rows or len(json.dumps(_carousel([*rows[-1], bubble]))) > CAROUSEL:
+            rows.append([])
+        rows[-1].append(bubble)
+    return [_carousel(row) if len(row) > 1 else row[0] for row in rows]
+
+
+def _carousel(bubbles: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": "carousel", "contents": bubbles}
 
 
 def _bubble(title: str, text: str, message: Message) -> dict[str, Any]:

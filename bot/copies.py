@@ -78,12 +78,11 @@ class Copies:
 
         What will be changed gets buttons of a new name: a tap on an old one in this moment is answered as old, never as another.
         """
-        first, *more = letters.bundle_of(tx, letter) or [letter]
-        first = replace(first, token=new_token())
-        shown = rendered(tx, self.towns.of(tx), self.clock.now(tx), [first, *more], adapter)
+        bundle = [replace(one, token=new_token()) for one in letters.bundle_of(tx, letter) or [letter]]
+        shown = rendered(tx, self.towns.of(tx), self.clock.now(tx), bundle, adapter)
         if shown.face != letter.face and isinstance(adapter, Editor):
-            version = shown.versions.get(first.case_id or 0, first.case_version)
-            letters.showing(tx, first, shown.says, version, first.not_before)
+            for one in bundle:  # of the version that it shows so far: what cannot be changed now is looked at again
+                letters.showing(tx, one, shown.says[one.id], one.case_version, one.not_before)
         return shown
 
     async def _edited(self, adapter: Editor, letter: LetterRow, shown: Rendered) -> Delivery:
@@ -97,7 +96,8 @@ class Copies:
     def _keep(self, tx: Tx, letter: LetterRow, adapter: Adapter, shown: Rendered, outcome: Delivery) -> None:
         now = self.clock.now(tx)
         version = shown.versions.get(letter.case_id or 0, letter.case_version)
-        open_, over = bool(shown.message.choices), not {*shown.says} & {*letter.doc.get("says", ())}
+        own = shown.says.get(letter.id, ())
+        open_, over = bool(own), not {*own} & {*letter.doc.get("says", ())}
         match outcome:
             case Sent():
                 followed = adapter.caps.follow and over

@@ -12,15 +12,29 @@ from typing import Final, NamedTuple, TypeAlias
 
 from aiolimiter import AsyncLimiter
 
-from adapters.base import Adapter, Address, Delivery, Gone, Later, Message, Parcel, Refused, Sent, Unknown, fit
+from adapters.base import (
+    Adapter,
+    Address,
+    Delivery,
+    Gone,
+    Later,
+    Message,
+    Parcel,
+    Refused,
+    Sent,
+    Unknown,
+    fit,
+    together,
+)
 from bot.clock import Clock
 from bot.reading import Reading
 from bot.record import INSIDE, elsewhere, from_room, send
 from bot.towns import Towns
 from bot.voice import voice_for
-from storage import beats, letters, paces, people
+from storage import beats, letters, paces, people, turns
 from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.turns import Turn
 from workflow.outcome import Act, Notice, Reader
 from workflow.people import Town
 
@@ -43,7 +57,7 @@ class Rendered(NamedTuple):
     """Letters as the one message that leaves."""
 
     message: Message
-    says: tuple[str, ...]  #: what each button says, by its place
+    says: Mapping[int, tuple[str, ...]]  #: what each button says, by its letter and its place there
     face: str  #: a hash of what is shown: the same face needs no edit
     versions: Mapping[int, int]  #: of the cases that it shows
     moving: bool  #: some handoff that it is about goes on: what is true of it will change
@@ -191,10 +205,18 @@ class Deliverer:
         """Render what leaves, and remember what each of its buttons says: a tap brings the button's name alone."""
         shown = rendered(tx, self.towns.of(tx), self.clock.now(tx), bundle, adapter)
         for letter in bundle:
-            says = shown.says if letter is bundle[0] else ()
             version = shown.versions.get(letter.case_id or 0, letter.case_version)
-            letters.showing(tx, letter, says, version, bundle[0].not_before)
+            letters.showing(tx, letter, shown.says[letter.id], version, bundle[0].not_before)
+        self._count_on(tx, bundle[0], [say for letter in bundle for say in shown.says[letter.id]], shown.message)
         return shown
+
+    def _count_on(self, tx: Tx, first: LetterRow, says: list[str], message: Message) -> None:
+        """Choices without a button go by their number, which answers what was brought last; an open preview stays open."""
+        if first.to_staff is None or len(message.choices) == len(says):
+            return
+        turn = turns.of(tx, first.to_staff)
+        if turn is None or not turn.preview:
+            turns.keep(tx, Turn(first.to_staff, first.address or "", self.clock.now(tx), choices=says))
 
     # -- what became of it
 
@@ -269,20 +291,24 @@ def rendered(tx: Tx, town: Town, now: datetime, bundle: Sequence[LetterRow], ada
     voice = voice_for(town, person.language or town.language, outside=not adapter.inside)
     reading = Reading(tx, town, person, now, voice)
     shown = reading.messages(bundle)
-    if len(shown) == 1:
-        message = shown[0]
-    else:
-        title = voice.say("bundle.title", count=len(shown))
-        message = Message("\n\n".join(m.text for m in shown), title, choices=tuple(c for m in shown for c in m.choices))
-    says = tuple(c.says for c in message.choices)
-    face = hashlib.sha256(repr(message).encode()).hexdigest()[:16]
-    named = tuple(replace(c, token=f"{first.token}{i}") for i, c in enumerate(message.choices))
+    title = voice.say("bundle.title", count=len(shown))
+    message = shown[0] if len(shown) == 1 else together(shown, title)
+    seen = (message, *message.cards) if adapter.caps.cards else (message,)
+    face = hashlib.sha256("".join(map(repr, seen)).encode()).hexdigest()[:16]
+    named = [_named(one, f"{row.token}") for one, row in zip(shown, bundle, strict=True)]
+    whole = fit(named[0] if len(named) == 1 else together(named, title), adapter.caps)
     about = {row.case_id for row in bundle if row.case_id and not row.answer}
     known = {id_: case for id_ in about if (case := reading.case(id_))}
     versions = {id_: case.version for id_, case in known.items()}
     handoffs = [known[row.case_id].handoff(row.handoff) for row in bundle if row.handoff and row.case_id in known]
     moving = any(one is not None and not one.ended for one in handoffs)
-    return Rendered(fit(replace(message, choices=named), adapter.caps), says, face, versions, moving)
+    says = {row.id: tuple(c.says for c in one.choices) for one, row in zip(shown, bundle, strict=True)}
+    return Rendered(whole, says, face, versions, moving)
+
+
+def _named(message: Message, token: str) -> Message:
+    """Name each button by its letter and its place there: what is left of a bundle goes on when a part of it is over."""
+    return replace(message, choices=tuple(replace(c, token=f"{token}{i}") for i, c in enumerate(message.choices)))
 
 
 def _conversation(letter: LetterRow) -> Conversation:

@@ -2,14 +2,16 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from linebot.v3.webhooks import Event
 
@@ -36,7 +38,10 @@ from adapters.base import (
     Sender,
     Sent,
     Unknown,
+    cut,
     fit,
+    together,
+    utf16,
 )
 from adapters.line import AGAIN, PACE, Line, account_link, hear
 from tests.fakes.line import MONTHLY, RATE, SECRET, TOKEN, Fault, LineFake, faults_of, hook, menu_faults, sign
@@ -584,6 +589,99 @@ def test_the_largest_card_is_taken_too(letter: str, buttons: int) -> None:
     for facts in (0, 5, 25):
         message = Message(most[:5000], most[:5000], ((most[:100], most[:5000]),) * facts, choices)
         assert faults_of(Line(TOKEN, SECRET).render(fit(message, Line.caps))["messages"]) == []
+
+
+def bundle(messages: Sequence[Message]) -> Message:
+    """Messages that leave together, each button named by its place in the whole."""
+    places = count()
+    cards = [
+        replace(m, choices=tuple(replace(c, token=f"{'t' * 21}{next(places)}") for c in m.choices)) for m in messages
+    ]
+    return together(cards, f"お知らせ {len(cards)}件")
+
+
+def shown_side_by_side(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The bubbles of all carousels of a call, in the order in which they lie."""
+    flex = [m["contents"] for m in messages if m["type"] == "flex"]
+    return [bubble for each in flex for bubble in (each["contents"] if each["type"] == "carousel" else [each])]
+
+
+def is_taken_whole(whole: Message) -> None:
+    """LINE takes it as one push; every button brings back the place at which the whole has its choice."""
+    content = Line(TOKEN, SECRET).render(fit(whole, Line.caps))
+    messages = content["messages"]
+    assert not fault("line.push", {"to": SUZUKI, **content})
+    assert faults_of(messages) == []
+    bubbles = shown_side_by_side(messages)
+    assert len(bubbles) == min(len(whole.cards), 12)
+    actions = [b["action"] for bubble in bubbles for b in bubble.get("footer", {}).get("contents", ())]
+    assert len({a["data"] for a in actions}) == len(actions)
+    for action in actions:
+        place = int(action["data"].removeprefix("t" * 21))
+        assert action["label"] == cut(whole.choices[place].label, 20, utf16)
+
+
+@given(st.lists(MESSAGES, min_size=2, max_size=20))
+@settings(max_examples=50)
+@example([Message("長" * 5000, "題" * 300, (("事", "項" * 500),) * 25, FULL)] * 50)
+@example([Message("\u0001" * 5000, "\u0001" * 300, (("\u0001" * 40, "\u0001"),) * 25, FULL[:6])] * 12)
+@example([Message("\u0001" * 5000, "\u0001" * 300, (("\u0001", ""),) * 25, FULL)] * 13)
+@example([Message(" "), Message("")] * 20)
+def test_whatever_leaves_together_line_takes_it_too(messages: list[Message]) -> None:
+    is_taken_whole(bundle(messages))
+
+
+@pytest.mark.parametrize("letter", [FAMILY, "\u0001", " "])
+@pytest.mark.parametrize("cards", [12, 50])
+def test_the_largest_bundle_is_taken_too(letter: str, cards: int) -> None:
+    for facts, buttons in ((0, 6), (25, 30)):
+        choices = tuple(Choice((letter * 20)[:20].strip() or "次", "x", "primary") for _ in range(buttons))
+        words = (letter * 5000)[:5000]
+        is_taken_whole(bundle([Message(words, words[:2000], ((words[:40], words[:300]),) * facts, choices)] * cards))
+        is_taken_whole(bundle([Message(words, None, ((words[:1], words[:1]),) * facts, choices)] * cards))
+
+
+def test_what_leaves_together_lies_side_by_side_and_reads_aloud_as_one() -> None:
+    other = Message("若葉さんへ、家計相談のお願いです。", "お願い かえで 429-163-90", OFFER.facts, OFFER.choices * 2)
+    (push,) = Line(TOKEN, SECRET).render(fit(bundle([OFFER, other]), Line.caps))["messages"]
+    assert push["altText"] == "お知らせ 2件\n若葉さんへ、就労相談のお願いです。\n\n若葉さんへ、家計相談のお願いです。"
+    assert push["contents"]["type"] == "carousel"
+    assert "quickReply" not in push, "a label alone does not tell whose it is"
+    first, second = push["contents"]["contents"]
+    (alone,) = Line(TOKEN, SECRET).render(fit(OFFER, Line.caps))["messages"]
+    assert first["body"] == alone["contents"]["body"], "a card beside another looks as it does alone"
+    assert "お願い かえで 429-163-90" in json.dumps(second["body"], ensure_ascii=False)
+    tokens = [[b["action"]["data"][21:] for b in card["footer"]["contents"]] for card in (first, second)]
+    assert tokens == [["0", "1"], ["2", "3", "4", "5"]]
+
+
+def test_more_than_twelve_are_twelve_and_the_last_says_the_rest() -> None:
+    offers = [replace(OFFER, text=f"{i}人目のお願いです。") for i in range(1, 16)]
+    bubbles = shown_side_by_side(Line(TOKEN, SECRET).render(fit(bundle(offers), Line.caps))["messages"])
+    assert len(bubbles) == 12 and "11人目" in str(bubbles[10]) and "12人目" not in str(bubbles[10])
+    said = bubbles[11]["body"]["contents"][0]["text"]
+    assert said.startswith(
+        "\n\n".join(f"{i}人目のお願いです。" for i in (12, 13, 14, 15)) + "\n23. 引き受ける\n24. むずかしい"
+    )
+    assert said.endswith("\n30. むずかしい"), "a number is the same button's as in one text"
+    assert [b["action"]["data"][21:] for b in bubbles[11]["footer"]["contents"]] == [f"{i}" for i in range(22, 28)]
+
+
+def test_what_is_too_large_for_one_carousel_lies_in_two_of_one_push() -> None:
+    """Twelve offers as towns write them are more than 50 KB as the SDK sends them."""
+    facts = tuple((f"いま見える{i}", "相談番号・役割、共有できる理由 ご本人の同意") for i in range(6))
+    choices = tuple(Choice(label, "x") for label in ("引き受けます", "条件付きで引き受ける", "検討して返事をする") * 2)
+    offer = Message("地域包括支援センター北の鈴木さんから家計相談のお願いです。" * 3, "つなぎの依頼", facts, choices)
+    first, second = Line(TOKEN, SECRET).render(fit(bundle([offer] * 12), Line.caps))["messages"]
+    assert len(first["contents"]["contents"]) + len(second["contents"]["contents"]) == 12
+    assert first["altText"] == second["altText"]
+
+
+async def test_a_bundle_is_counted_once(line: LineFake, adapter: Line) -> None:
+    assert isinstance(await adapter.send(parcel(bundle([OFFER] * 30))), Sent)
+    assert (line.used, len(line.calls), len(line.last(SUZUKI).bubbles)) == (1, 1, 12)
+    (tap,) = await heard(adapter, line.taps(SUZUKI, "むずかしい", card=1))
+    assert tap.what == Chose("t" * 21 + "3")
 
 
 def test_a_card_is_one_bubble_that_also_reads_aloud() -> None:

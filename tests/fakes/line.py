@@ -71,11 +71,21 @@ class Shown:
         return "\n".join(m["text"] if m["type"] == "text" else m["altText"] for m in self.messages)
 
     @property
-    def buttons(self) -> dict[str, str]:
-        """Label → token of the card's footer."""
+    def bubbles(self) -> list[Mapping[str, Any]]:
+        """Every card, those of carousels too."""
         cards = [m["contents"] for m in self.messages if m["type"] == "flex"]
-        found = [b["action"] for c in cards for b in c.get("footer", {}).get("contents", ())]
-        return {action["label"]: action["data"] for action in found}
+        return [bubble for c in cards for bubble in (c["contents"] if c["type"] == "carousel" else (c,))]
+
+    @property
+    def cards(self) -> list[dict[str, str]]:
+        """Label → token of each card's footer."""
+        footers = [bubble.get("footer", {}).get("contents", ()) for bubble in self.bubbles]
+        return [{b["action"]["label"]: b["action"]["data"] for b in footer} for footer in footers]
+
+    @property
+    def buttons(self) -> dict[str, str]:
+        """Label → token of all cards; of a label that several have, the first's."""
+        return {label: token for card in reversed(self.cards) for label, token in card.items()}
 
 
 def sign(body: bytes, secret: str = SECRET) -> str:
@@ -173,9 +183,10 @@ class LineFake:
         message = {"type": kind, "id": f"{next(self._ids)}", **more}
         return self.event("message", user, group, known=known, message=message)
 
-    def taps(self, user: str, label: str, group: str = "") -> dict[str, Any]:
-        """A button of any card in the conversation, the newest first; old ones stay where they are."""
-        found = [s.buttons[label] for s in reversed(self.shown) if s.to == (group or user) and label in s.buttons]
+    def taps(self, user: str, label: str, group: str = "", *, card: int = 0) -> dict[str, Any]:
+        """A button of any card in the conversation, the newest first; old ones stay where they are. `card`: of those side by side."""
+        here = [s.cards[card:] for s in reversed(self.shown) if s.to == (group or user)]
+        found = [one[label] for cards in here for one in cards if label in one]
         return self.event("postback", user, group, postback={"data": found[0]})
 
     def links(self, user: str, link_token: str, nonce: str) -> dict[str, Any]:
@@ -330,7 +341,8 @@ def faults_of(messages: object) -> list[tuple[str, str]]:
 
 def menu_faults(menu: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The same for a rich menu: every area inside the picture, none over another, and words that can be said."""
-    found = [] if RichMenuRequest.from_dict(menu).to_dict() == menu else [("", "an unknown property")]
+    found = [("", wrong)] if (wrong := fault("line.menu", menu)) else []
+    found += [] if RichMenuRequest.from_dict(menu).to_dict() == menu else [("", "an unknown property")]
     wide, high = menu["size"]["width"], menu["size"]["height"]
     if not (800 <= wide <= 2500 and high >= 250 and wide / high >= 1.45):
         found.append(("size", "800–2500 wide, at least 250 high, at least 1.45 times as wide as high"))
@@ -366,6 +378,10 @@ def _lengths(part: object, where: str) -> list[tuple[str, str]]:
             found.append((f"{where}.{name}", f"Length must be between 0 and {limit}"))
     if kind == "bubble" and len(json.dumps(part)) > 30_000:
         found.append((where, "at most 30 KB"))
+    if kind == "carousel" and not 1 <= len(part["contents"]) <= 12:
+        found.append((f"{where}.contents", "Size must be between 1 and 12"))
+    if kind == "carousel" and len(json.dumps(part)) > 50_000:
+        found.append((where, "at most 50 KB"))
     if kind == "bubble" and not ("body" in part or "footer" in part):
         found.append((where, "at least one block"))
     if kind == "box" and not part.get("contents"):

@@ -93,11 +93,6 @@ async def test_a_button_of_before_is_old_and_never_another(here: Town, slate: Sl
     slate.edited = lambda _ref: Later(timedelta(seconds=30))  # the new face is on its way
     await here.says("kondo", f"引受 {number}", surface="web")
     await here.app.turner.settle()
-    for choice in card.choices:
-        answered = (
-            await here.press("U-ishii", choice.token, "", room=None, id=f"late-{choice.token}") if False else None
-        )
-        del answered
     before = await here.lines(number)
 
     for i, choice in enumerate(card.choices):
@@ -117,8 +112,8 @@ async def test_what_could_not_be_changed_now_is_changed_later(
     assert len(slate.edits) == 1
     slate.edited = Slate().edited
     await here.later(minutes=2)
-    assert len(slate.edits) >= 1
     await here.app.copies.keep_true()
+    assert len(slate.edits) == 2
     assert "近藤さん" in str(slate.shown("U-ishii")[0]) and not await here.app.copies.keep_true()
 
 

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,6 @@ from adapters.telegram import Telegram
 from bot import sign
 from bot.pages import routes
 from storage import people
-from tests.databases import Databases
 from tests.fakes import line as of_line
 from tests.fakes import slack as of_slack
 from tests.fakes.line import LineFake
@@ -47,7 +47,7 @@ from tests.fakes.mail import Post, served
 from tests.fakes.slack import FakeSlack
 from tests.fakes.telegram import FakeTelegram
 from tests.journeys.conftest import whole
-from tests.town import Town, settled
+from tests.town import START, Town
 
 HOME = "http://127.0.0.1:8080"
 SECRET = "a-secret_of-the-town"
@@ -178,9 +178,8 @@ def buttons_in(blocks: list[dict[str, Any]]) -> dict[str, str]:
 
 
 @pytest.fixture
-async def world(databases: Databases, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[World]:
-    """The sample town with four platforms, all real but for the platforms' own ends."""
-    url = databases.sqlite(settled)
+async def world(database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> AsyncIterator[World]:
+    """The sample town on each database with four platforms, all real but for the platforms' own ends."""
     async with AsyncExitStack() as open_:
         line: LineFake = await open_.enter_async_context(LineFake())
         line.limit = None
@@ -195,13 +194,12 @@ async def world(databases: Databases, tmp_path: Path, caplog: pytest.LogCaptureF
             "line": Line(of_line.TOKEN, of_line.SECRET, line.url),
             "mail": Mail(f"smtp://127.0.0.1:{post.port}", "つなぎ <tsunagi@example.jp>", HOME),
         }
-        town = await Town.found(url, tmp_path, adapters=adapters)
+        town = await Town.found(database, tmp_path, adapters=adapters)
         open_.push_async_callback(town.close)
         transport = httpx2.ASGITransport(app=routes(town.app), raise_app_exceptions=False)
         door = await open_.enter_async_context(httpx2.AsyncClient(transport=transport, base_url=HOME))
         yield World(town, door, slack, telegram, line, post)
         await whole(town, caplog)
-    databases.drop(url)
 
 
 async def link_everybody(world: World) -> None:
@@ -301,6 +299,36 @@ async def test_the_five_minutes_with_each_person_on_another_platform(world: Worl
     assert not [card for card in world.telegram.shown if card.chat == NAKAJIMA and card.buttons]
 
 
+async def test_two_offers_of_one_evening_are_two_cards_of_one_push(world: World) -> None:
+    """LINE counts what is pushed: two offers in the morning's bundle cost one, and what answers their buttons costs nothing."""
+    town, line = world.town, world.line
+    await link_everybody(world)
+    await town.later(until=START.replace(hour=19))
+    first, second = [await town.consented(), await town.consented()]
+    for number in (first, second):
+        await town.says("suzuki", f"依頼 {number} 家計相談 つばさ")
+    await town.later(minutes=10)
+    before, spent = len(line.shown), line.used
+    await town.later(until=START + timedelta(days=1, minutes=15))
+
+    (push,) = [one for one in line.shown[before:] if one.to == SATO]
+    assert push.by == "push" and line.used == spent + 1
+    (message,) = push.messages
+    assert message["contents"]["type"] == "carousel" and message["altText"].startswith("お知らせ 2件\n")
+    cards = [json.dumps(card, ensure_ascii=False) for card in push.bubbles]
+    assert [(first in card, second in card) for card in cards] == [(True, False), (False, True)]
+    assert [*push.cards[0]] == [*push.cards[1]] and "引き受けます" in push.cards[1]
+
+    await world.sato(line.taps(SATO, "引き受けます", card=1))
+    answer = line.last(SATO)
+    assert "引き受けてくださり" in answer.text and (answer.by, line.used) == ("reply", spent + 1)
+    one, other = [(await town.case(number)).handoffs[0] for number in (first, second)]
+    assert (one.state, other.state, other.holder) == ("offered", "accepted", "sato")
+    await world.sato(line.taps(SATO, "引き受けます", card=0))
+    one = (await town.case(first)).handoffs[0]
+    assert (one.state, one.holder) == ("accepted", "sato")
+
+
 # A platform is one class
 
 
@@ -346,12 +374,11 @@ class Pigeon:
         """A pigeon waits for nothing."""
 
 
-async def test_a_platform_is_one_class(databases: Databases, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_platform_is_one_class(database: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It receives, renders, sends, edits, gets an answer: nothing of ours but `make` has heard of it."""
     pigeon: Outside = (toy := Pigeon())
     assert isinstance(toy, Editor) and isinstance(toy, Hooked)
-    url = databases.sqlite(settled)
-    town = await Town.found(url, tmp_path, adapters={"pigeon": pigeon})
+    town = await Town.found(database, tmp_path, adapters={"pigeon": pigeon})
     await town.app.store.transact(lambda tx: people.link(tx, "pigeon", "loft-3", "ishii", town.now))
     transport = httpx2.ASGITransport(app=routes(town.app))
     async with httpx2.AsyncClient(transport=transport, base_url=HOME) as door:
@@ -386,4 +413,3 @@ async def test_a_platform_is_one_class(databases: Databases, tmp_path: Path, cap
         assert number in toy.slips[-1][1]["says"]
     await whole(town, caplog)
     await town.close()
-    databases.drop(url)
