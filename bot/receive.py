@@ -635,15 +635,17 @@ def told(ask: Ask, command: Command, made: Outcome) -> Message:
     handoff = next(
         (h for e in reversed(made.entries) if (n := e.data.get("handoff")) and (h := case.handoff(int(str(n))))), None
     )
-    params = {
-        "number": case.number, "mark": _Mark(ask, case.id), "stage": voice.label("stage", case.stage),
-        "duty": ask.town.duties[handoff.duty].label if handoff and handoff.duty in ask.town.duties else "",
-        "agency": voice.agency(handoff.to_agency) if handoff else "",
-        "person": voice.person(handoff.holder) if handoff and handoff.holder else "",
-        "sender": voice.person(handoff.sender) if handoff else "",
-        "until": voice.moment(handoff.until, ask.now) if handoff and handoff.until else "",
-        "urgency": voice.label("urgency", case.urgency.value),
+    key = did_key(command.name, [e.kind for e in made.entries], voice)
+    known: dict[str, Callable[[], str]] = {
+        "number": lambda: case.number, "mark": lambda: ask.mark(case.id), "stage": lambda: voice.label("stage", case.stage),
+        "duty": lambda: ask.town.duties[handoff.duty].label if handoff and handoff.duty in ask.town.duties else "",
+        "agency": lambda: voice.agency(handoff.to_agency) if handoff else "",
+        "person": lambda: voice.person(handoff.holder) if handoff and handoff.holder else "",
+        "sender": lambda: voice.person(handoff.sender) if handoff else "",
+        "until": lambda: voice.moment(handoff.until, ask.now) if handoff and handoff.until else "",
+        "urgency": lambda: voice.label("urgency", case.urgency.value),
     }  # fmt: skip
+    params = {place: known[place]() for place in voice.places(key) if place in known}
     mine = _next_wait(made, ask.now, handoff) if ask.speaker.code in team(case, ask.town) else None
     facts = []
     if mine:
@@ -653,20 +655,8 @@ def told(ask: Ask, command: Command, made: Outcome) -> Message:
         if heed := before_closure(mine, case, ask.town, ask.now, voice, speaker=ask.speaker.code):
             facts.append((voice.say("closure.label"), heed))
     choices = follow_ups(ask, made)
-    key = did_key(command.name, [e.kind for e in made.entries], voice)
     dropped = voice.say("answer.dropped") if ask.dropped else ""
     return Message("\n".join(filter(None, (voice.say(key, **params), dropped))), None, tuple(facts), choices)
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """The reader's word for the case, looked up only by a sentence that says it."""
-
-    ask: Ask
-    case_id: int
-
-    def __str__(self) -> str:
-        return self.ask.mark(self.case_id)
 
 
 def _next_wait(made: Outcome, now: datetime, handoff: Handoff | None) -> Wait | None:

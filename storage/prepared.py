@@ -87,20 +87,20 @@ class Prepared:
     def __init__(self, statement: Any) -> None:
         self.statement: Any | Both = statement
         self.reads: Final = isinstance(statement, SelectBase)
-        self._plans: dict[tuple[str, frozenset[str]], _Plan] = {}
+        self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
 
     @property
     def any(self) -> Any:
         """The statement, or one of the pair."""
         return next(iter(self.statement.values())) if isinstance(self.statement, Mapping) else self.statement
 
-    def plan(self, connection: Connection, dialect: str, names: frozenset[str]) -> _Plan:
+    def plan(self, connection: Connection, dialect: str, names: tuple[str, ...]) -> _Plan:
         return self._plans.get((dialect, names)) or self._made(connection, dialect, names)
 
     def run(self, connection: Connection, dialect: str, given: Values | Sequence[Values] | None) -> Answer:
         """Execute it once, or once for each of several rows. Raises what SQLAlchemy would raise."""
         one = given is None or isinstance(given, dict)
-        names = frozenset((given or ()) if one else given[0])  # type: ignore[index]
+        names = tuple((given or ()) if one else given[0])  # type: ignore[index]
         plan = self.plan(connection, dialect, names)
         values: Any = plan.row(given or {}) if one else [plan.row(v) for v in given]  # type: ignore[arg-type,union-attr]
         rows, touched = _execute(connection, plan, values, many=not one)
@@ -108,7 +108,7 @@ class Prepared:
             return Answer([], touched)
         return Answer([_converted(plan.make, plan.conversions, row) for row in rows], touched)
 
-    def _made(self, connection: Connection, dialect: str, names: frozenset[str]) -> _Plan:
+    def _made(self, connection: Connection, dialect: str, names: tuple[str, ...]) -> _Plan:
         statement = self.statement[dialect] if isinstance(self.statement, Mapping) else self.statement
         if isinstance(statement, Insert):
             statement = statement.inline()  # no RETURNING but one that was asked for
@@ -148,7 +148,7 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
     """
     if len(writes) == len(writes[0].rows) == 1:
         return write(connection, "postgresql", writes[0])
-    plans = [w.statement.plan(connection, "postgresql", frozenset(w.rows[0])) for w in writes]
+    plans = [w.statement.plan(connection, "postgresql", tuple(w.rows[0])) for w in writes]
     shape = tuple(
         (plan.text, len(w.rows) if len(w.rows) <= SPELT else 0, w.missed is not None)
         for plan, w in zip(plans, writes, strict=True)
