@@ -380,7 +380,9 @@ class _Talk:
             return self._undo(turns.of(self.tx, self.speaker.code))
         if place := words.whole_number(bare):
             turn = turns.of(self.tx, self.speaker.code)
-            if turn and turn.choices and place <= len(turn.choices):
+            # Elsewhere something else may have been counted since: a number answers only where it is read.
+            here = turn is not None and turn.conversation == self.event.address.conversation
+            if turn and here and turn.choices and place <= len(turn.choices):
                 return self._run(words.take_apart(turn.choices[place - 1]))
         return self._run(taken)
 

@@ -95,6 +95,15 @@ async def test_a_number_means_what_was_brought_last(here: Town, toy: Toy) -> Non
     assert states == {first: "offered", second: "accepted"}
 
 
+async def test_a_number_means_nothing_of_what_was_brought_elsewhere(here: Town, toy: Toy) -> None:
+    toy.caps = replace(toy.caps, buttons=3)
+    numbers = await two_offers(here)
+    (both,) = toy.to("U-kondo")
+    answered = await here.tries("kondo", str(_places(both, "引き受けます")[1]))
+    assert answered.refused is not None
+    assert [(await here.case(number)).handoffs[0].state for number in numbers] == ["offered", "offered"]
+
+
 def _places(message: Message, label: str) -> list[int]:
     """The numbers under which a choice is listed."""
     listed = [line.partition(". ") for line in message.text.splitlines()]
