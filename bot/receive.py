@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final, Literal
 
 from adapters.base import Address, Choice, Chose, Inbound, Linking, Message, Moved, Odd, Reachable, Said, Sender
@@ -21,7 +22,7 @@ from bot.voice.closure import before_closure
 from bot.voice.refusals import word
 from storage import cases, inbox, journal, letters, people, rooms, texts, turns, waits
 from storage.cases import SlowerWriter
-from storage.inbox import Arrival, Parked
+from storage.inbox import Arrival, NotKept, Parked
 from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.turns import Turn
@@ -91,7 +92,7 @@ class Receiver:
         event = _readable(event)
         flooding = self._flooding(event.sender.account)
         try:
-            return await self._once_more(lambda tx: self._handle(tx, event, room, flooding))
+            return await self._once_more(lambda tx, surely: self._handle(tx, event, room, flooding, surely))
         except (DatabaseUnavailable, DatabaseReadOnly):
             raise
         except Exception as broken:
@@ -121,7 +122,7 @@ class Receiver:
 
     async def _parked_again(self, parked: Parked, why: str) -> None:
         pause = PARKED_FOR * 5**parked.tries
-        await self.store.transact(lambda tx: inbox.park(tx, parked.arrival, why, self.clock.now(tx) + pause))
+        await self.store.transact(lambda tx: inbox.park_again(tx, parked.id, why, self.clock.now(tx) + pause))
 
     def _again(self, tx: Tx, id_: int) -> bool:
         parked = inbox.parked_one(tx, id_)
@@ -142,14 +143,20 @@ class Receiver:
         _Talk(self, tx, town, now, self._speaker(tx, event, town), event, id_, kept.doc.get("room")).hear()
         return True
 
-    async def _once_more(self, work: Callable[[Tx], Answered]) -> Answered:
-        """Where somebody was faster, look again: the decision is made anew on what they left."""
+    async def _once_more(self, work: Callable[..., Answered]) -> Answered:
+        """Where somebody was faster, look again: the decision is made anew on what they left.
+
+        `work` is told whether the event is taken for a new one in the town that we know, which is nearly always so.
+        """
+        surely = True
         for _ in range(4):
             try:
-                return await self.store.transact(work)
+                return await self.store.transact(partial(work, surely=surely))
             except SlowerWriter:
                 continue
-        return await self.store.transact(work)
+            except NotKept:
+                surely = False
+        return await self.store.transact(partial(work, surely=False))
 
     def _flooding(self, account: str) -> bool:
         now = real()
@@ -161,24 +168,29 @@ class Receiver:
 
     # -- inside the transaction
 
-    def _handle(self, tx: Tx, event: Inbound, room: str | None, flooding: bool) -> Answered:
-        now = self.clock.now(tx)
-        arrived = inbox.arrive(tx, self._arrival(tx, event, now))
-        if arrived is None:
+    def _handle(self, tx: Tx, event: Inbound, room: str | None, flooding: bool, surely: bool) -> Answered:
+        now, id_, what = self.clock.now(tx), self.fresh(), event.what
+        arrival = self._arrival(tx, event, now)
+        if isinstance(what, Reachable | Moved):
+            return self._moved(tx, event, what, id_, arrival)
+        town = self.towns.lately if surely else None
+        if town is not None:
+            inbox.keep(tx, id_, arrival, town.version)
+        elif (arrived := inbox.arrive(tx, id_, arrival)) is not None:
+            town = self.towns.of(tx, arrived.town)
+        else:
             return Answered(None)
-        if isinstance(event.what, Reachable | Moved):
-            self._moved(tx, event, event.what)
-            return Answered(arrived.id)
-        town = self.towns.of(tx, arrived.town)
         speaker = self._speaker(tx, event, town)
-        talk = _Talk(self, tx, town, now, speaker, event, arrived.id, room, shared=self._shared(tx, event))
+        talk = _Talk(self, tx, town, now, speaker, event, id_, room, shared=self._shared(tx, event))
         if flooding and not talk.danger:
-            return Answered(arrived.id, None, "TooFast") if speaker is None else talk.refuse(no.TooFast(), "")
+            return Answered(id_, None, "TooFast") if speaker is None else talk.refuse(no.TooFast(), "")
         return talk.hear()
 
-    def _moved(self, tx: Tx, event: Inbound, what: Reachable | Moved) -> None:
+    def _moved(self, tx: Tx, event: Inbound, what: Reachable | Moved, id_: int, arrival: Arrival) -> Answered:
         """An account was blocked or came back; a conversation has another id."""
         platform = event.address.platform
+        if inbox.arrive(tx, id_, arrival) is None:
+            return Answered(None)
         if isinstance(what, Reachable) and not event.private:
             # Its sender has added us or thrown us out: nothing is known of their own account.
             (people.room_back if what.yes else people.room_gone)(tx, platform, event.address.conversation)
@@ -187,6 +199,7 @@ class Receiver:
         else:
             people.moved(tx, platform, event.address.conversation, what.to)
             letters.moved(tx, platform, event.address.conversation, what.to)
+        return Answered(id_)
 
     def _arrival(self, tx: Tx, event: Inbound, now: datetime) -> Arrival:
         """What is kept of an event: outside never raw text (workflow.md §6); inside the words, sealed."""
@@ -220,7 +233,9 @@ class Receiver:
         arrival = self._arrival(tx, event, now)
         if room:
             arrival = replace(arrival, doc={**arrival.doc, "room": room})
-        kept = inbox.park(tx, arrival, error, now + PARKED_FOR)
+        kept = self.fresh()
+        if not inbox.park(tx, kept, arrival, error, now + PARKED_FOR):
+            return Answered(None)
         voice = voice_for(town, town.language)
         message = Message(voice.say("parked"))
         speaker = self._speaker(tx, event, town)
@@ -631,6 +646,20 @@ def _asks_once(command: Command, made: Outcome | Reply, ask: Ask) -> bool:
     return any(reader.code != ask.speaker.code for notice in made.notices for reader in notice.to)
 
 
+#: What a sentence after a deed may name.
+_PLACES: Final[dict[str, Callable[[Ask, Case, Handoff | None], str]]] = {
+    "number": lambda ask, case, handoff: case.number,
+    "mark": lambda ask, case, handoff: ask.mark(case.id),
+    "stage": lambda ask, case, handoff: ask.voice.label("stage", case.stage),
+    "duty": lambda ask, case, handoff: ask.town.duties[handoff.duty].label if handoff and handoff.duty in ask.town.duties else "",
+    "agency": lambda ask, case, handoff: ask.voice.agency(handoff.to_agency) if handoff else "",
+    "person": lambda ask, case, handoff: ask.voice.person(handoff.holder) if handoff and handoff.holder else "",
+    "sender": lambda ask, case, handoff: ask.voice.person(handoff.sender) if handoff else "",
+    "until": lambda ask, case, handoff: ask.voice.moment(handoff.until, ask.now) if handoff and handoff.until else "",
+    "urgency": lambda ask, case, handoff: ask.voice.label("urgency", case.urgency.value),
+}  # fmt: skip
+
+
 def told(ask: Ask, command: Command, made: Outcome) -> Message:
     """The sentence after a deed: what is true now, and the next wait with its real due time."""
     voice, case = ask.voice, made.case
@@ -638,16 +667,7 @@ def told(ask: Ask, command: Command, made: Outcome) -> Message:
         (h for e in reversed(made.entries) if (n := e.data.get("handoff")) and (h := case.handoff(int(str(n))))), None
     )
     key = did_key(command.name, [e.kind for e in made.entries], voice)
-    known: dict[str, Callable[[], str]] = {
-        "number": lambda: case.number, "mark": lambda: ask.mark(case.id), "stage": lambda: voice.label("stage", case.stage),
-        "duty": lambda: ask.town.duties[handoff.duty].label if handoff and handoff.duty in ask.town.duties else "",
-        "agency": lambda: voice.agency(handoff.to_agency) if handoff else "",
-        "person": lambda: voice.person(handoff.holder) if handoff and handoff.holder else "",
-        "sender": lambda: voice.person(handoff.sender) if handoff else "",
-        "until": lambda: voice.moment(handoff.until, ask.now) if handoff and handoff.until else "",
-        "urgency": lambda: voice.label("urgency", case.urgency.value),
-    }  # fmt: skip
-    params = {place: known[place]() for place in voice.places(key) if place in known}
+    params = {place: _PLACES[place](ask, case, handoff) for place in voice.places(key) if place in _PLACES}
     mine = _next_wait(made, ask.now, handoff) if ask.speaker.code in team(case, ask.town) else None
     facts = []
     if mine:

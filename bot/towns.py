@@ -24,6 +24,11 @@ class Towns:
         self._outside = outside  #: the platforms that are set up here
         self._town: Town | None = None
 
+    @property
+    def lately(self) -> Town | None:
+        """The newest town that was read; it may have changed since."""
+        return self._town
+
     def of(self, tx: Tx, version: int | None = None) -> Town:
         """Answer the town of this transaction, whose version the caller may know already. Raises NoTown."""
         version = people.town_version(tx) if version is None else version

@@ -8,7 +8,6 @@ from dataclasses import MISSING, fields, is_dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from functools import cache, lru_cache
-from json import loads
 from operator import attrgetter
 from types import NoneType, UnionType
 from typing import (
@@ -24,6 +23,8 @@ from typing import (
     get_origin,
     get_type_hints,
 )
+
+from orjson import loads
 
 from storage.tables import from_micros, to_micros, to_text
 from workflow.ladder import Policy

@@ -41,13 +41,22 @@ class Parked:
 
 
 _NAMES: Final = tuple(f.name for f in fields(Arrival))
+_TOWN: Final = select(tables.municipality.c.version).scalar_subquery()
 #: With the version of the town, which everybody asks for next: one round trip less.
-_ARRIVE: Final = Prepared(insert_new(_T, _T.c.id, select(tables.municipality.c.version).scalar_subquery()))
-_PARK: Final = Prepared(
+_ARRIVE: Final = Prepared(insert_new(_T, _T.c.id, _TOWN))
+_ROW: Final = ("id", *_NAMES, "state", "tries", "error")
+_KEEP: Final = Prepared(
+    insert_new(
+        _T,
+        given=select(*(bindparam(name, type_=_T.c[name].type).label(name) for name in _ROW)).where(
+            bindparam("town", type_=tables.municipality.c.version.type) == _TOWN
+        ),
+    )
+)
+_PARK_AGAIN: Final = Prepared(
     update(_T)
-    .where(_T.c.platform == bindparam("of_platform"), _T.c.event_id == bindparam("of_event"))
-    .values(state="parked", tries=_T.c.tries + 1, next_at=bindparam("again"), error=bindparam("because"))
-    .returning(_T.c.id)
+    .where(_T.c.id == bindparam("of_id"))
+    .values(tries=_T.c.tries + 1, next_at=bindparam("again"), error=bindparam("because"))
 )
 _PARKED: Final = (
     select(_T.c.id, *(_T.c[name] for name in _NAMES), _T.c.tries, _T.c.next_at, _T.c.error)
@@ -72,17 +81,36 @@ class Arrived(NamedTuple):
     town: int | None  #: the version of the town at this moment; None: there is no town
 
 
-def arrive(tx: Tx, arrival: Arrival) -> Arrived | None:
+class NotKept(Exception):
+    """This event has been seen before, or the town is not the one that was in mind."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+def arrive(tx: Tx, id: int, arrival: Arrival) -> Arrived | None:
     """Keep an event; None: it has been seen before."""
-    row = tx.execute(_ARRIVE, _row(arrival)).first()
+    row = tx.execute(_ARRIVE, _row(id, arrival)).first()
     return None if row is None else Arrived(*row)
 
 
-def park(tx: Tx, arrival: Arrival, error: str, next_at: datetime | None) -> int:
-    """Keep an event whose work failed and was rolled back, for another try at `next_at` or by hand."""
-    arrive(tx, arrival)
-    again = {"of_platform": arrival.platform, "of_event": arrival.event_id, "again": next_at, "because": error}
-    return int(tx.execute(_PARK, again).scalar_one())
+def keep(tx: Tx, id: int, arrival: Arrival, town: int) -> None:
+    """Keep an event that is surely new, in a town of this version, together with all that comes of it.
+
+    Raises NotKept, by the commit at the latest, where one of both is not so: nothing is written then.
+    """
+    tx.put(_KEEP, [_row(id, arrival) | {"town": town}], missed=NotKept)
+
+
+def park(tx: Tx, id: int, arrival: Arrival, error: str, next_at: datetime | None) -> bool:
+    """Keep an event whose work failed and was rolled back, for another try at `next_at` or by hand; False: seen before."""
+    failed = {"state": "parked", "tries": 1, "error": error, "next_at": next_at}
+    return tx.execute(_ARRIVE, _row(id, arrival) | failed).first() is not None
+
+
+def park_again(tx: Tx, id: int, error: str, next_at: datetime) -> None:
+    """Let a parked event whose work failed once more wait longer."""
+    tx.execute(_PARK_AGAIN, {"of_id": id, "again": next_at, "because": error})
 
 
 def parked(tx: Tx, due: datetime | None = None) -> list[Parked]:
@@ -136,6 +164,6 @@ def count_parked(tx: Tx) -> int:
     return int(tx.execute(_COUNT).scalar_one())
 
 
-def _row(arrival: Arrival) -> dict[str, Any]:
+def _row(id: int, arrival: Arrival) -> dict[str, Any]:
     row = {name: getattr(arrival, name) for name in _NAMES}
-    return row | {"state": "done", "tries": 0, "error": ""}
+    return {"id": id, **row, "state": "done", "tries": 0, "error": ""}

@@ -4,13 +4,13 @@
 """
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any, Final
 
+import orjson
 from sqlalchemy import bindparam, insert, select, update
 
 from storage import tables
@@ -23,7 +23,7 @@ _T: Final = tables.journal
 _C: Final = tables.cases
 _M: Final = tables.municipality
 
-_canonical: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+_CANONICAL: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Breach:
 
 def line_hash(prev: str, line: Mapping[str, object]) -> str:
     """SHA-256 over the canonical JSON (sorted keys, no spaces, UTF-8) of a line with its `prev`."""
-    return hashlib.sha256(_canonical({**line, "prev": prev}).encode()).hexdigest()
+    return hashlib.sha256(orjson.dumps({**line, "prev": prev}, option=_CANONICAL)).hexdigest()
 
 
 def chain(case: Case, entries: Sequence[Entry], act: Act, at: datetime) -> list[Line]:

@@ -15,7 +15,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
-from sqlalchemy import Connection, Dialect, Insert, SelectBase
+from sqlalchemy import Connection, Dialect, Insert, SelectBase, Table, UpdateBase
+from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util.concurrency import await_
 
@@ -86,13 +87,12 @@ class Prepared:
 
     def __init__(self, statement: Any) -> None:
         self.statement: Any | Both = statement
-        self.reads: Final = isinstance(statement, SelectBase)
+        one = next(iter(statement.values())) if isinstance(statement, Mapping) else statement
+        self.reads: Final = isinstance(one, SelectBase)
+        self.inserts: Final = isinstance(one, Insert)
+        self.table: Final = one.table if isinstance(one, UpdateBase) else None  #: that it writes to
+        self.tables: Final = frozenset(t for t in iterate(one) if isinstance(t, Table))  #: that it reads or writes
         self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
-
-    @property
-    def any(self) -> Any:
-        """The statement, or one of the pair."""
-        return next(iter(self.statement.values())) if isinstance(self.statement, Mapping) else self.statement
 
     def plan(self, connection: Connection, dialect: str, names: tuple[str, ...]) -> _Plan:
         return self._plans.get((dialect, names)) or self._made(connection, dialect, names)
@@ -166,7 +166,7 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
 
 def travels(one: Write) -> bool:
     """Say whether a write can go together with others: one row, or several new ones."""
-    return len(one.rows) == 1 or isinstance(one.statement.any, Insert)
+    return len(one.rows) == 1 or one.statement.inserts
 
 
 #: Rows that are written out in a text; more come as arrays, so that a few texts do for all (asyncpg takes 2 µs for an array).
@@ -245,14 +245,14 @@ class Undone(Exception):
 
 
 def transaction(connection: Connection, words: str) -> None:
-    """BEGIN, COMMIT or ROLLBACK on PostgreSQL. Raises Undone for a COMMIT that was none."""
+    """BEGIN, COMMIT (AND CHAIN) or ROLLBACK on PostgreSQL. Raises Undone for a COMMIT that was none."""
     held: Any = connection.connection.dbapi_connection
     try:
         answer = await_(_asked(held, words))
     except BaseException as error:
         connection._handle_dbapi_exception(error, words, (), None, None)
         raise
-    if words == "COMMIT" and answer != words:
+    if words.startswith("COMMIT") and answer != "COMMIT":
         raise Undone
 
 

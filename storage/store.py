@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
@@ -83,14 +84,14 @@ class DatabaseAhead(Exception):
 class Tx:
     """What a work is handed: statements go through it, and whom the commit should wake."""
 
-    __slots__ = ("_names", "_promised", "_writes", "connection", "dialect", "flags", "keys")
+    __slots__ = ("_promised", "_savepoints", "_writes", "connection", "dialect", "flags", "keys")
 
     def __init__(self, connection: Connection, dialect: DialectName, keys: Keys, flags: set[str]) -> None:
         self.connection = connection
         self.dialect = dialect
         self.keys = keys
         self.flags = flags
-        self._names: list[str] = []  #: of the savepoints that we are in
+        self._savepoints: list[int] = []  #: that we are in: how many writes had been put before each
         self._promised = 0  #: how many of them, the innermost, nothing was written in yet
         self._writes: dict[Any, Write] = {}  #: by table, those that have not left yet
 
@@ -101,12 +102,17 @@ class Tx:
     def execute(self, statement: Any, parameters: Parameters = None) -> Result: ...
 
     def execute(self, statement: Any, parameters: Parameters = None) -> Answer | Result:
-        """Run a statement, or the one of a pair that is this dialect's."""
-        self.settle()
+        """Run a statement, or the one of a pair that is this dialect's.
+
+        What was put before goes first, but for a prepared one that reads other tables.
+        """
         if type(statement) is Prepared:
+            if self._writes and not (statement.reads and self._writes.keys().isdisjoint(statement.tables)):
+                self.settle()
             if self._promised and not statement.reads:
                 self._begin_savepoints()
             return statement.run(self.connection, self.dialect, parameters)
+        self.settle()
         if type(statement) is dict:
             statement = statement[self.dialect]
         if self._promised and not isinstance(statement, SelectBase):
@@ -124,22 +130,25 @@ class Tx:
         if self.dialect == "sqlite":
             self._write(one)
             return
-        table = statement.any.table
-        if table in self._writes or not travels(one):
+        alone = not travels(one)
+        if alone or statement.table in self._writes:
             self.settle()
-        if travels(one):
-            self._writes[table] = one
-        else:
+        if alone:
             self._write(one)
+        else:
+            self._writes[statement.table] = one
 
     def settle(self) -> None:
         """Let go what has been put."""
-        if not self._writes:
-            return
-        if self._promised:
+        if self._writes:
             self._begin_savepoints()
-        writes, self._writes = list(self._writes.values()), {}
-        write_together(self.connection, writes)
+            self._let_go(len(self._writes))
+
+    def _let_go(self, count: int) -> None:
+        """Send the first so many of what has been put."""
+        if count:
+            tables = list(self._writes)[:count]
+            write_together(self.connection, [self._writes.pop(table) for table in tables])
 
     def _write(self, one: Write) -> None:
         if self._promised:
@@ -156,38 +165,44 @@ class Tx:
 
         The names are few, so that drivers keep the statements prepared; SQLAlchemy's own count up for ever.
         """
-        self.settle()
-        name = f"work_{len(self._names)}"
-        self._names.append(name)
+        depth = len(self._savepoints)
+        self._savepoints.append(len(self._writes))
         self._promised += 1
         try:
             yield
         except BaseException:
-            self._writes.clear()
-            if not self._promised:
-                self._savepoint("ROLLBACK TO SAVEPOINT", name)
-                self._savepoint("RELEASE SAVEPOINT", name)
+            if self._promised:
+                self._writes = dict(islice(self._writes.items(), self._savepoints[depth]))
+            else:
+                self._writes.clear()
+                self._savepoint("ROLLBACK TO SAVEPOINT", depth)
+                self._savepoint("RELEASE SAVEPOINT", depth)
             raise
         else:
             # On PostgreSQL it goes with the transaction, which saves a round trip.
             if not self._promised and self.dialect == "sqlite":
-                self._savepoint("RELEASE SAVEPOINT", name)
+                self._savepoint("RELEASE SAVEPOINT", depth)
         finally:
-            self._names.pop()
+            self._savepoints.pop()
             self._promised = max(0, self._promised - 1)
 
-    def _savepoint(self, verb: str, name: str) -> None:
-        _savepoint(verb, name).run(self.connection, self.dialect, None)
+    def _savepoint(self, verb: str, depth: int) -> None:
+        _savepoint(verb, depth).run(self.connection, self.dialect, None)
 
     def _begin_savepoints(self) -> None:
-        for name in self._names[-self._promised :]:
-            self._savepoint("SAVEPOINT", name)
-        self._promised = 0
+        """Begin those that were promised, each behind what had been put before it."""
+        gone = 0
+        while self._promised:
+            depth = len(self._savepoints) - self._promised
+            self._let_go(self._savepoints[depth] - gone)
+            gone = self._savepoints[depth]
+            self._savepoint("SAVEPOINT", depth)
+            self._promised -= 1
 
 
 @cache
-def _savepoint(verb: str, name: str) -> Prepared:
-    return Prepared(text(f"{verb} {name}"))
+def _savepoint(verb: str, depth: int) -> Prepared:
+    return Prepared(text(f"{verb} work_{depth}"))
 
 
 Work: TypeAlias = Callable[[Tx], T]
@@ -538,18 +553,27 @@ class _Workers:
     def _work_for_ever(self) -> None:
         connection: Connection | None = None
         age = self._age
-        while (job := self._next()) is not None:
+        chained = False  #: the last COMMIT has begun the next transaction
+        while True:
+            if connection is not None and chained and self._jobs.empty():
+                _undo(connection)
+                chained = False
+            if (job := self._next()) is None:
+                break
             if job.future.done():
                 continue
             if age != self._age:
                 _drop(connection)
-                connection, age = None, self._age
+                connection, age, chained = None, self._age, False
             job.begun = True
             try:
-                connection = connection or connect(self.engine)
-                job.result = self._run(connection, job)
+                if connection is None:
+                    connection, chained = connect(self.engine), False
+                if not chained:
+                    transaction(connection, self._begin)
+                chained = self._run(connection, job)
             except BaseException as error:
-                job.error = error
+                job.error, chained = error, False
                 if connection is not None and connection.invalidated:
                     self._age += 1
                 if isinstance(error, asyncio.CancelledError):  # the loop ends
@@ -569,24 +593,30 @@ class _Workers:
         finally:
             self._idle -= 1
 
-    def _run(self, connection: Connection, job: _Job[T]) -> T:
+    def _run(self, connection: Connection, job: _Job[T]) -> bool:
+        """Run a work in the transaction that has begun. Where others wait its COMMIT begins the next one: then True."""
         tx = Tx(connection, "postgresql", self._keys, job.flags)
         try:
-            transaction(connection, self._begin)
             result = job.work(tx)
             tx.settle()
             job.committing = True
-            transaction(connection, "COMMIT")
+            chains = not self._jobs.empty()
+            transaction(connection, "COMMIT AND CHAIN" if chains else "COMMIT")
+            job.result = result
             if job.flags:
                 self._tell(frozenset(job.flags))
-            return result
+            return chains
         except BaseException:
-            if not connection.invalidated:
-                with suppress(DBAPIError):
-                    transaction(connection, "ROLLBACK")
+            _undo(connection)
             raise
         finally:
             connection.rollback()  # what SQLAlchemy takes for a transaction, when it has run a statement itself
+
+
+def _undo(connection: Connection) -> None:
+    if not connection.invalidated:
+        with suppress(DBAPIError):
+            transaction(connection, "ROLLBACK")
 
 
 def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:

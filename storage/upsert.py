@@ -3,18 +3,24 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import ColumnElement, Table
+from sqlalchemy import ColumnElement, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 #: The same statement by the name of the dialect; `Tx.execute` chooses.
 Both: TypeAlias = Mapping[str, Any]
 
 
-def insert_new(table: Table, *returning: Any) -> Both:
-    """Insert unless any unique key is there already; with `returning`, no row means that it was."""
+def insert_new(table: Table, *returning: Any, given: Select[Any] | None = None) -> Both:
+    """Insert unless any unique key is there already; with `returning`, no row means that it was.
+
+    The row is what `given` selects, under the names of its columns.
+    """
     found: dict[str, Any] = {}
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert)):
-        statement: Any = insert(table).on_conflict_do_nothing()
+        statement: Any = insert(table)
+        if given is not None:
+            statement = statement.from_select(given.selected_columns.keys(), given)
+        statement = statement.on_conflict_do_nothing()
         found[name] = statement.returning(*returning) if returning else statement
     return found
 

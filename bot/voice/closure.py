@@ -23,11 +23,12 @@ def before_closure(wait: Wait, case: Case, town: Town, at: datetime, voice: Voic
     handoff = case.handoff(wait.handoff) if wait.handoff else None
     hours = hours_for(wait.owner, handoff, case, town, at)
     close = hours.end_of_day(at)
+    today, last = at.astimezone(town.tz), close.astimezone(town.tz)
+    if wait.due_at <= close or at >= close or last.date() != today.date():
+        return ""
     again = hours.next_open(close + timedelta(minutes=1))
-    today, last, first = (moment.astimezone(town.tz) for moment in (at, close, again))
-    closed = (first.date() - last.date()).days - 1
-    named = closed >= LONG or (closed >= SHORT and today.hour >= NOON)
-    if last.date() != today.date() or at >= close or not named or wait.due_at <= close:
+    closed = (again.astimezone(town.tz).date() - last.date()).days - 1
+    if closed < (SHORT if today.hour >= NOON else LONG):
         return ""
     agency = town.agencies[_acting(wait, case, town)]
     own = speaker in reach(wait.owner, case, town, at, handoff=handoff, owner=wait.owner)

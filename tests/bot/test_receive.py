@@ -175,6 +175,7 @@ async def test_an_acceptance_after_expiry_is_thanked_and_raises_nothing_from_the
     assert await here.app.store.read(everything) == again
 
 
+@pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
 async def test_the_same_event_and_the_same_act_under_another_id_count_once(here: Town) -> None:
     """I3: platforms deliver twice, with the same id or with another."""
     event = Inbound("E1", Sender("web", "suzuki"), Address("web", "suzuki"), Said("受付 介護"), natural="T1:suzuki:1")
@@ -183,6 +184,24 @@ async def test_the_same_event_and_the_same_act_under_another_id_count_once(here:
         again = Inbound(id_, event.sender, event.address, event.what, natural=natural)
         assert (await here.app.receiver.receive(again)).inbox is None
     assert (await here.app.store.read(amounts))["cases"] == 1
+    copies = (Inbound("E3", event.sender, event.address, Said("受付 困窮"), natural="T1:suzuki:3") for _ in range(8))
+    found = await asyncio.gather(*(here.app.receiver.receive(copy) for copy in copies))
+    assert sum(one.inbox is not None for one in found) == 1
+    assert (await here.app.store.read(amounts))["cases"] == 2
+
+
+@pytest.mark.parametrize("here", ["sqlite", "postgresql"], indirect=True)
+async def test_a_town_that_another_process_has_changed_is_the_one_that_counts(here: Town) -> None:
+    """The event is taken in the town we know, and once more where that has changed since."""
+    await here.says("suzuki", "受付 介護")
+    known = here.app.receiver.towns.lately
+    assert known is not None
+    await here.app.store.transact(lambda tx: people.link(tx, "toy", "U9", "suzuki", START))
+    assert here.app.receiver.towns.lately is known, "nobody has told us"
+    answered = await arrives(here, "web", "suzuki", Said("受付 困窮"), "after")
+    now = here.app.receiver.towns.lately
+    assert answered.number and now is not None and now.version == known.version + 1
+    assert (await here.app.store.read(amounts))["cases"] == 2
 
 
 async def test_words_from_outside_leave_no_trace_of_themselves(here: Town) -> None:

@@ -27,7 +27,7 @@ from storage import (
     turns,
 )
 from storage.capacity import CapacityAsk
-from storage.inbox import Arrival
+from storage.inbox import Arrival, NotKept
 from storage.letters import LetterRow
 from storage.people import Invite
 from storage.store import Store, Tx
@@ -189,22 +189,49 @@ async def test_a_newer_letter_takes_the_place_of_the_older_about_the_same(store:
 
 async def test_the_same_event_is_seen_once(store: Store) -> None:
     event = Arrival("slack", "E1", "C1", "words", NINE, natural_key="C1:1", doc={"words": ["受信"]})
-    assert await store.transact(lambda tx: inbox.arrive(tx, event))
-    assert await store.transact(lambda tx: inbox.arrive(tx, event)) is None
-    assert await store.transact(lambda tx: inbox.arrive(tx, replace(event, event_id="E2"))) is None
-    assert await store.transact(lambda tx: inbox.arrive(tx, replace(event, platform="line", natural_key=None)))
+    town = await store.read(people.town_version)
+    assert await store.transact(lambda tx: inbox.arrive(tx, 1, event)) == (1, town)
+    assert await store.transact(lambda tx: inbox.arrive(tx, 2, event)) is None
+    assert await store.transact(lambda tx: inbox.arrive(tx, 2, replace(event, event_id="E2"))) is None
+    assert await store.transact(lambda tx: inbox.arrive(tx, 2, replace(event, platform="line", natural_key=None)))
+
+
+@pytest.mark.parametrize("why", ["the event was seen", "its natural key was seen", "the town has changed"])
+async def test_what_is_taken_for_new_is_kept_with_all_that_comes_of_it_or_not_at_all(store: Store, why: str) -> None:
+    first = Arrival("slack", "E1", "C1", "words", NINE, natural_key="C1:1", doc={"words": ["受信"]})
+    town = await store.read(people.town_version)
+    await store.transact(lambda tx: inbox.keep(tx, 1, first, town))
+    event = {
+        "the event was seen": replace(first, natural_key="C1:2"),
+        "its natural key was seen": replace(first, event_id="E2"),
+        "the town has changed": replace(first, event_id="E2", natural_key="C1:2"),
+    }[why]
+
+    def work(tx: Tx) -> None:
+        inbox.keep(tx, 2, event, town + (why == "the town has changed"))
+        letters.write(tx, [letter(7)])
+
+    with pytest.raises(NotKept):
+        await store.transact(work)
+    assert await store.read(lambda tx: letters.get(tx, 7)) is None
+    assert await store.read(lambda tx: inbox.place(tx, 1)) == ("slack", "C1")
+    assert await store.read(lambda tx: inbox.place(tx, 2)) is None
 
 
 async def test_a_parked_event_waits_for_its_next_try(store: Store) -> None:
     event = Arrival("web", "E1", "C1", "press", NINE, speaker="sato")
-    number = await store.transact(lambda tx: inbox.park(tx, event, "KeyError", NINE + HOUR))
+    assert await store.transact(lambda tx: inbox.park(tx, 5, event, "KeyError", NINE + HOUR))
+    assert not await store.transact(lambda tx: inbox.park(tx, 6, event, "KeyError", NINE + HOUR)), "seen before"
     assert await store.read(lambda tx: inbox.parked(tx, NINE)) == []
     (found,) = await store.read(inbox.parked)
-    assert (found.id, found.arrival, found.tries, found.error) == (number, event, 1, "KeyError")
-    assert await store.transact(lambda tx: inbox.parked_one(tx, number)) == found
+    assert (found.id, found.arrival, found.tries, found.error) == (5, event, 1, "KeyError")
+    assert await store.transact(lambda tx: inbox.parked_one(tx, 5)) == found
+    await store.transact(lambda tx: inbox.park_again(tx, 5, "ValueError", NINE + 2 * HOUR))
+    (found,) = await store.read(inbox.parked)
+    assert (found.tries, found.error, found.next_at) == (2, "ValueError", NINE + 2 * HOUR)
     assert await store.read(inbox.count_parked) == 1
-    assert await store.transact(lambda tx: inbox.done(tx, number))
-    assert not await store.transact(lambda tx: inbox.done(tx, number))
+    assert await store.transact(lambda tx: inbox.done(tx, 5))
+    assert not await store.transact(lambda tx: inbox.done(tx, 5))
 
 
 # Texts

@@ -125,6 +125,57 @@ async def test_what_was_put_inside_a_savepoint_goes_with_it(store: Store) -> Non
     assert await store.read(lambda tx: turns.of(tx, "suzuki")) is None
 
 
+async def test_what_was_put_before_a_savepoint_stays_when_it_is_undone(store: Store) -> None:
+    """Also while it has not left yet, and whether or not something inside made it leave."""
+
+    def work(tx: Tx) -> None:
+        tx.put(_TURN, turn("suzuki"))
+        for how in ("put", "read", "write"):
+            with suppress(LookupError), tx.savepoint():
+                with suppress(KeyError), tx.savepoint():
+                    tx.put(_BEAT, beat(f"{how}, deeper"))
+                    if how == "write":
+                        tx.execute(text("DELETE FROM beats WHERE name = 'nobody''s'"))
+                    raise KeyError
+                tx.put(_BEAT, beat(how))
+                if how == "read":
+                    assert how in claims(tx)
+                raise LookupError
+
+    def deeper(tx: Tx) -> None:
+        with tx.savepoint():
+            with suppress(KeyError), tx.savepoint():
+                tx.execute(_BEAT, beat("deeper")[0])
+                raise KeyError
+            tx.put(_BEAT, beat("kept"))
+
+    await store.transact(work)
+    assert await store.read(claims) == set()
+    assert await store.read(lambda tx: turns.of(tx, "suzuki")) is not None
+    await store.transact(deeper)
+    assert await store.read(claims) == {"kept"}
+
+
+async def test_a_row_that_was_missed_before_a_savepoint_says_so_inside(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        with tx.savepoint():
+            tx.put(_MOVE_BEAT, [{"of_name": "nobody's", "name": "x"}], missed=Missed)
+            with tx.savepoint():
+                tx.execute(_TURN, turn("suzuki")[0])
+
+    with pytest.raises(Missed):
+        await store.transact(work)
+    assert await store.read(lambda tx: turns.of(tx, "suzuki")) is None
+
+
+async def test_a_read_sees_what_was_put_before_it(store: Store) -> None:
+    def work(tx: Tx) -> object:
+        tx.put(_TURN, turn("suzuki"))
+        return turns.of(tx, "suzuki")
+
+    assert await store.transact(work) is not None
+
+
 async def test_a_commit_wakes_whom_the_work_named(empty: Store) -> None:
     woken: list[frozenset[str]] = []
     empty.on_commit(woken.append)
@@ -190,6 +241,24 @@ async def test_a_commit_that_keeps_nothing_is_no_commit(databases: Any) -> None:
         await store.transact(work)
     await store.transact(claim("kept"))
     assert await store.read(claims) == {"kept"}
+    await store.close()
+    databases.drop(url)
+
+
+@pytest.mark.postgres
+async def test_works_that_wait_follow_at_once_and_nobody_is_left_in_a_transaction(databases: Any) -> None:
+    """A COMMIT begins the transaction of the work that waits: each still keeps or loses its own alone."""
+    url = databases.postgresql()
+    store = Store(url, keys=KEYS)
+    open_now = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+    )
+    for n in range(20):
+        works = [store.transact(claim(f"{n}-{i}", fail=i % 7 == n % 7)) for i in range(40)]
+        found = await asyncio.gather(*works, return_exceptions=True)
+        assert [isinstance(one, LookupError) for one in found] == [i % 7 == n % 7 for i in range(40)]
+        assert await store.read(lambda tx: tx.execute(open_now).scalar()) == 0
+    assert await store.read(claims) == {f"{n}-{i}" for n in range(20) for i in range(40) if i % 7 != n % 7}
     await store.close()
     databases.drop(url)
 
