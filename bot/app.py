@@ -151,7 +151,7 @@ async def once(app: App) -> int:
     rung = 0
     loop = asyncio.get_running_loop()
     try:
-        now, due = await app.store.read(app.due)
+        now, due = await app.store.read(app.due, apart=True)
         if due.timer and due.timer <= now:
             rung = await app.reminder.ring_due()
         if due.letter and due.letter <= now:

@@ -248,7 +248,8 @@ async def _served(url: str, place: Path, abroad: int) -> AsyncIterator[list[_Ser
 def _begun(url: str, place: Path, there: str) -> _Serving:
     own = {name: value for name, value in os.environ.items() if not name.startswith("TSUNAGI_")}
     port = free_port()
-    own |= {"PYTHONPATH": str(Path(bot.__file__).parent.parent)} | {
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(bot.__file__).parent.parent), own.get("PYTHONPATH"))))
+    own |= {
         f"TSUNAGI_{name}": value
         for name, value in {
             "DATABASE_URL": url, "PORT": str(port), "SECRET_KEY": SECRET,

@@ -40,7 +40,7 @@ from workflow.people import Town
 
 log = logging.getLogger(__name__)
 
-BATCH: Final = 50
+BATCH: Final = 50  #: letters under way to one platform
 LEASE_SECONDS: Final = 60.0
 AGAIN: Final = timedelta(minutes=1)
 #: Who has had the first message of a case lately waits for the others' first.
@@ -63,6 +63,15 @@ class Rendered(NamedTuple):
     moving: bool  #: some handoff that it is about goes on: what is true of it will change
 
 
+class _Fate(NamedTuple):
+    """What became of a bundle, and who waits for it to be written down."""
+
+    bundle: Sequence[LetterRow]
+    outcome: Delivery
+    shown: Rendered | None
+    kept: "asyncio.Future[None]"
+
+
 class Deliverer:
     """Sends what is pending, urgent first; letters of one person and one moment leave as one message.
 
@@ -79,17 +88,23 @@ class Deliverer:
         self.adapters = adapters
         self._limits: dict[str, AsyncLimiter] = {}
         self._under_way: dict[asyncio.Task[None], Conversation] = {}
+        self._fates: list[_Fate] = []  #: to be written down
+        self._writing: asyncio.Task[None] | None = None
 
-    async def send_due(self, limit: int = BATCH) -> int:
+    async def send_due(self) -> int:
         """Send what may leave now, to its end; answer how many letters were looked at."""
-        looked, taken = await self.store.transact(lambda tx: self._take(tx, limit))
+        room = dict.fromkeys(self._outside, BATCH)
+        looked, taken = await self.store.transact(lambda tx: self._take(tx, room))
         await asyncio.gather(*(self._send(*one) for one in taken))
         return looked
 
     async def start_due(self) -> int:
-        """Begin to send what may leave now: nobody waits for a platform that is slow to answer."""
-        if (room := BATCH - len(self._under_way)) <= 0:
-            return 0
+        """Begin to send what may leave now: nobody waits for a platform that is slow to answer, and no platform for another.
+
+        A platform takes the next when half of its places are free, so that a long queue is not sorted for each letter.
+        """
+        busy = Counter(surface for surface, _ in self._under_way.values())
+        room = {name: BATCH - busy[name] if busy[name] <= BATCH // 2 else 0 for name in self._outside}
         looked, taken = await self.store.transact(lambda tx: self._take(tx, room))
         for bundle, shown in taken:
             task = asyncio.create_task(self._sent_aside(bundle, shown))
@@ -111,10 +126,14 @@ class Deliverer:
 
     # -- whose turn it is
 
-    def _take(self, tx: Tx, limit: int) -> tuple[int, list[tuple[list[LetterRow], Rendered | None]]]:
+    @property
+    def _outside(self) -> list[str]:
+        return [name for name, adapter in self.adapters.items() if not adapter.inside]
+
+    def _take(self, tx: Tx, room: Mapping[str, int]) -> tuple[int, list[tuple[list[LetterRow], Rendered | None]]]:
         """Lease what is due, answers as they will be shown; what its conversation is not free for is lined up."""
         now = self.clock.now(tx)
-        leased = letters.lease(tx, now, limit, LEASE_SECONDS)
+        leased = letters.lease(tx, now, room, BATCH, LEASE_SECONDS)
         taken: list[list[LetterRow]] = []
         crowded: dict[Conversation, list[LetterRow]] = defaultdict(list)
         talking = {*self._under_way.values()}
@@ -128,15 +147,16 @@ class Deliverer:
         for conversation, waiting in crowded.items():
             leaving = [row.case_id for bundle in taken for row in bundle if _conversation(row) == conversation]
             self._line_up(tx, *conversation, waiting, Counter(leaving), now)
-        return len(leased), [(bundle, self._said(tx, bundle, now)) for bundle in taken]
+        town = self.towns.of(tx) if taken else None
+        return len(leased), [(bundle, self._said(tx, town, bundle, now)) for bundle in taken]
 
-    def _said(self, tx: Tx, bundle: list[LetterRow], now: datetime) -> Rendered | None:
+    def _said(self, tx: Tx, town: Town | None, bundle: list[LetterRow], now: datetime) -> Rendered | None:
         """An answer was worded, its buttons with it, when it was written: nothing is looked up for it, nothing kept."""
         adapter = self.adapters.get(bundle[0].surface)
-        if adapter is None or not bundle[0].answer:
+        if adapter is None or town is None or not bundle[0].answer:
             return None
         try:
-            return rendered(tx, self.towns.of(tx), now, bundle, adapter)
+            return rendered(tx, town, now, bundle, adapter)
         except (KeyError, ValueError, TypeError):
             return None  # tried again, and heard of, by itself
 
@@ -178,14 +198,13 @@ class Deliverer:
         first = bundle[0]
         adapter = self.adapters.get(first.surface)
         if adapter is None:
-            outcome: Delivery = Gone(f"no adapter for {first.surface}")
-            await self.store.transact(lambda tx: self._finish(tx, bundle, outcome, None))
+            await self._settled(bundle, Gone(f"no adapter for {first.surface}"), None)
             return
         if shown is None:
             shown = await self.store.transact(lambda tx: self._rendered(tx, bundle, adapter))
         async with self._limit(adapter):
             outcome = await self._handed(adapter, Address(first.surface, first.address or ""), shown.message, first)
-        await self.store.transact(lambda tx: self._finish(tx, bundle, outcome, shown))
+        await self._settled(bundle, outcome, shown)
 
     def _limit(self, adapter: Adapter) -> AsyncLimiter:
         return self._limits.setdefault(adapter.name, AsyncLimiter(adapter.caps.second or 1_000, 1))
@@ -220,13 +239,48 @@ class Deliverer:
 
     # -- what became of it
 
-    def _finish(self, tx: Tx, bundle: list[LetterRow], outcome: Delivery, shown: Rendered | None) -> None:
+    async def _settled(self, bundle: Sequence[LetterRow], outcome: Delivery, shown: Rendered | None) -> None:
+        """Write down what became of it, in one transaction with what has come back while the last one was written."""
+        fate = _Fate(bundle, outcome, shown, asyncio.get_running_loop().create_future())
+        self._fates.append(fate)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_down())
+        await fate.kept
+
+    async def _write_down(self) -> None:
+        while self._fates:
+            fates, self._fates = self._fates, []
+            if len(fates) > 1 and await self._written(fates) is None:
+                continue
+            for fate in fates:  # one that cannot be written takes no other with it
+                broken = await self._written([fate])
+                if broken is not None and not fate.kept.done():
+                    fate.kept.set_exception(broken)
+
+    async def _written(self, fates: Sequence[_Fate]) -> Exception | None:
+        try:
+            await self.store.transact(lambda tx: self._finish(tx, fates))
+        except Exception as broken:
+            return broken
+        for fate in fates:
+            if not fate.kept.done():
+                fate.kept.set_result(None)
+        return None
+
+    def _finish(self, tx: Tx, fates: Sequence[_Fate]) -> None:
         now = self.clock.now(tx)
+        left = [(row, fate.outcome.ref) for fate in fates if isinstance(fate.outcome, Sent) for row in fate.bundle]
+        letters.sent(tx, left, now)
+        for fate in fates:
+            self._finish_one(tx, fate.bundle, fate.outcome, fate.shown, now)
+
+    def _finish_one(
+        self, tx: Tx, bundle: Sequence[LetterRow], outcome: Delivery, shown: Rendered | None, now: datetime
+    ) -> None:
         for letter in bundle:
             assert letter.lease is not None
             match outcome:
                 case Sent(ref):
-                    letters.finish(tx, letter.id, letter.lease, state="sent", at=now, ref=ref)
                     if shown is not None and ref and self._kept_true(letter, shown.message):
                         letters.copy(tx, letter.id, live=True, face=shown.face)
                 case Later(after):

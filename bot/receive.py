@@ -140,7 +140,7 @@ class Receiver:
             Said(said or ""),
         )
         inbox.done(tx, id_)
-        _Talk(self, tx, town, now, self._speaker(tx, event, town), event, id_, kept.doc.get("room")).hear()
+        _Talk(self, tx, town, now, self._speaker(event, town), event, id_, kept.doc.get("room")).hear()
         return True
 
     async def _once_more(self, work: Callable[..., Answered]) -> Answered:
@@ -180,7 +180,7 @@ class Receiver:
             town = self.towns.of(tx, arrived.town)
         else:
             return Answered(None)
-        speaker = self._speaker(tx, event, town)
+        speaker = self._speaker(event, town)
         talk = _Talk(self, tx, town, now, speaker, event, id_, room, shared=self._shared(tx, event))
         if flooding and not talk.danger:
             return Answered(id_, None, "TooFast") if speaker is None else talk.refuse(no.TooFast(), "")
@@ -216,12 +216,11 @@ class Receiver:
             doc={"says": pressed} if pressed else {},
         )  # fmt: skip
 
-    def _speaker(self, tx: Tx, event: Inbound, town: Town) -> Staff | None:
+    def _speaker(self, event: Inbound, town: Town) -> Staff | None:
         account = event.sender.account
         if event.sender.platform in INSIDE or event.sender.platform == BY_LETTER:
             return town.staff.get(account)
-        staff = people.linked(tx, event.sender.platform, account)
-        return town.staff.get(staff) if staff else None
+        return town.staff.get(town.accounts.get((event.sender.platform, account), ""))
 
     def _shared(self, tx: Tx, event: Inbound) -> str | None:
         """The agency whose channel or group this was said in."""
@@ -238,7 +237,7 @@ class Receiver:
             return Answered(None)
         voice = voice_for(town, town.language)
         message = Message(voice.say("parked"))
-        speaker = self._speaker(tx, event, town)
+        speaker = self._speaker(event, town)
         if speaker:
             letters.write(tx, [_answer_letter(self.fresh(), speaker.code, None, message, now, kept, None)])
         return Answered(kept, None, None, (message,))

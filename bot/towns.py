@@ -1,5 +1,6 @@
 """The town as every transaction sees it: built once a version, read again when another process has changed it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -44,14 +45,16 @@ def _read(tx: Tx) -> Town:
     doc, version = found
     away = people.absences(tx, real() - timedelta(days=3650))
     built = build(doc, version=version, absences=away)
-    linked, orders = people.links(tx), people.orders(tx)
+    links, orders = people.links(tx), people.orders(tx)
+    linked: dict[str, list[tuple[str, str]]] = {}
+    for link in links:
+        if link.reachable:
+            linked.setdefault(link.staff, []).append((link.platform, link.account))
     staff = {c: replace(s, chat=_ordered(s, linked.get(c, ()), orders.get(c, ()))) for c, s in built.staff.items()}
-    return replace(built, staff=staff)
+    return replace(built, staff=staff, accounts={(link.platform, link.account): link.staff for link in links})
 
 
-def _ordered(
-    person: Staff, accounts: tuple[tuple[str, str], ...], order: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
+def _ordered(person: Staff, accounts: Sequence[tuple[str, str]], order: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
     """A person's accounts in the order they chose, the others behind; mail among them only when they put it somewhere."""
     mail = (("mail", person.email),) if person.email and "mail" in order else ()
     place = {platform: i for i, platform in enumerate(order)}

@@ -1,12 +1,13 @@
 """Letters: notices on their way to one reader on one surface, leased for sending, finished with the lease's token."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import and_, bindparam, func, insert, or_, select, true, union_all, update
 
 from storage import tables
 from storage.prepared import Prepared
@@ -75,20 +76,36 @@ _ANSWER_TO: Final = Prepared(
     .order_by(_T.c.id.desc())
     .limit(1)
 )
-_READY: Final = (
-    select(_T.c.id)
-    .where(_T.c.state == tables.constant("pending"), _T.c.not_before <= bindparam("now"))
-    .order_by(_T.c.urgent.desc(), _T.c.created_at, _T.c.id)
-    .limit(bindparam("limit"))
-    .with_for_update(skip_locked=True)
-)
 _LEASED: Final = {
     "state": "leased",
     "lease": bindparam("new_lease"),
     "lease_until": bindparam("until"),
     "tries": _T.c.tries + 1,
 }
-_LEASE: Final = Prepared(update(_T).where(_T.c.id.in_(_READY)).values(_LEASED).returning(*_COLUMNS))
+
+
+@cache
+def _lease(free: tuple[str, ...], known: tuple[str, ...]) -> Prepared:
+    """So many for each platform that has room, and for those that nobody knows any more."""
+    places = [_T.c.surface == tables.constant(name) for name in free]
+    others = _T.c.surface.not_in([tables.constant(name) for name in known]) if known else true()
+    ready = [
+        select(_T.c.id)
+        .where(_T.c.state == tables.constant("pending"), place, _T.c.not_before <= bindparam("now"))
+        .order_by(_T.c.urgent.desc(), _T.c.created_at, _T.c.id)
+        .limit(bindparam(f"room_{i}"))
+        .with_for_update(skip_locked=True)
+        .subquery()
+        for i, place in enumerate((*places, others))
+    ]
+    return Prepared(
+        update(_T)
+        .where(_T.c.id.in_(union_all(*(select(one.c.id) for one in ready))))
+        .values(_LEASED)
+        .returning(*_COLUMNS)
+    )
+
+
 _LEASE_ONE: Final = Prepared(
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("pending"))
@@ -241,11 +258,17 @@ def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
             tx.flag("letters")
 
 
-def lease(tx: Tx, now: datetime, limit: int, seconds: float) -> list[LetterRow]:
-    """Take pending letters for sending, urgent ones and then the oldest first; all share one lease."""
+def lease(tx: Tx, now: datetime, room: Mapping[str, int], others: int, seconds: float) -> list[LetterRow]:
+    """Take pending letters for sending, urgent ones and then the oldest first; all share one lease.
+
+    `room`: how many at most for each platform that is set up; `others`: for those that are not.
+    """
     until = now + timedelta(seconds=seconds)
     token = secrets.token_hex(8)
-    found = _letters(tx.execute(_LEASE, {"now": now, "limit": limit, "new_lease": token, "until": until}))
+    free = {name: count for name, count in room.items() if count > 0}
+    limits = {f"room_{i}": count for i, count in enumerate((*free.values(), others))}
+    statement = _lease(tuple(free), tuple(room))
+    found = _letters(tx.execute(statement, {"now": now, "new_lease": token, "until": until, **limits}))
     return sorted(found, key=lambda letter: (not letter.urgent, letter.created_at, letter.id))
 
 
@@ -319,6 +342,13 @@ def finish(
     if state == "pending":
         tx.flag("letters")
     return tx.execute(_FINISH, {"of_id": id, "of_lease": lease, **changes}).rowcount == 1
+
+
+def sent(tx: Tx, rows: Sequence[tuple[LetterRow, str | None]], at: datetime) -> None:
+    """Write down that leased letters have left, each with what the platform calls it; those of another's lease stay."""
+    done = {"state": "sent", "why": "", "lease": None, "lease_until": None, "sent_at": at}
+    if rows:
+        tx.execute(_FINISH, [{"of_id": row.id, "of_lease": row.lease, "ref": ref, **done} for row, ref in rows])
 
 
 def lost(tx: Tx, now: datetime) -> list[LetterRow]:

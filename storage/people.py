@@ -223,11 +223,7 @@ _LINKED: Final = Prepared(
 _LINKS_OF: Final = Prepared(
     select(_L.c.platform, _L.c.account).where(_L.c.staff == bindparam("staff"), _HOLDS).order_by(_L.c.linked_at)
 )
-_ALL_LINKS: Final = Prepared(
-    select(_L.c.staff, _L.c.platform, _L.c.account)
-    .where(_L.c.reachable, _HOLDS)
-    .order_by(_L.c.staff, _L.c.linked_at, _L.c.platform, _L.c.account)
-)
+_ALL_LINKS: Final = Prepared(_LINK_ROWS.join(_S, _S.c.code == _L.c.staff).where(_S.c.active == 1, _HOLDS))
 _UNLINK: Final = Prepared(
     delete(_L).where(_L.c.platform == bindparam("platform"), _L.c.account == bindparam("account"))
 )
@@ -268,12 +264,9 @@ def links_of(tx: Tx, staff: str) -> list[tuple[str, str]]:
     return [(platform, account) for platform, account in tx.execute(_LINKS_OF, {"staff": staff})]
 
 
-def links(tx: Tx) -> dict[str, tuple[tuple[str, str], ...]]:
-    """Everybody's accounts, each person's oldest first: part of the town that a process keeps in memory."""
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
-    for staff, platform, account in tx.execute(_ALL_LINKS):
-        found[staff] = (*found.get(staff, ()), (platform, account))
-    return found
+def links(tx: Tx) -> list[Link]:
+    """Everybody's accounts, the oldest first: part of the town that a process keeps in memory."""
+    return [Link(*row) for row in tx.execute(_ALL_LINKS)]
 
 
 def unlink(tx: Tx, platform: str, account: str) -> bool:

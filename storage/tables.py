@@ -434,6 +434,7 @@ letters = Table(
     Column("face", Text, nullable=False, server_default=""),  # hash of what that copy shows
     CheckConstraint("state IN ('pending', 'leased', 'sent', 'unknown', 'failed', 'superseded')", name="state"),
     _where("ix_letters_pending", "not_before", condition="state = 'pending'"),
+    _where("ix_letters_due", "surface", "not_before", condition="state = 'pending'"),
     _where("ix_letters_leased", "lease_until", condition="state = 'leased'"),
     _where("ix_letters_stuck", "state", condition="state IN ('unknown', 'failed')"),
     Index("ix_letters_to_staff", "to_staff", "id"),

@@ -189,6 +189,7 @@ class Town:
     absences: tuple[Absence, ...] = ()
     version: int = 0
     outside: frozenset[str] = frozenset()  #: platforms outside that are set up here
+    accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)  #: (platform, account) outside → whose it is
 
     @cached_property
     def tz(self) -> ZoneInfo:

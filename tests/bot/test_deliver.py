@@ -4,16 +4,18 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapters.base import Delivery, Gone, Later, Parcel, Sent
+from adapters.base import Delivery, Gone, Later, Parcel, Refused, Sent
 from bot.app import make, once
 from bot.clock import Clock
 from bot.record import new_token
 from bot.settings import Settings
 from storage import letters
 from storage.letters import LetterRow
+from storage.store import Tx
 from tests.databases import Databases
 from tests.town import Town, settled
 from tests.toy import Toy
@@ -33,12 +35,12 @@ async def here(request: pytest.FixtureRequest, databases: Databases, tmp_path: P
     databases.drop(url)
 
 
-async def post(here: Town, *rows: tuple[str, int | None, bool]) -> None:
+async def post(here: Town, *rows: tuple[str, int | None, bool], surface: str = "toy") -> None:
     """Letters that are due: (conversation, case, urgent), a second apart in age."""
 
     def letter(n: int, to: str, case: int | None, urgent: bool) -> LetterRow:
         return LetterRow(
-            id=here.app.fresh(), kind="phone", surface="toy", doc={"person": "suzuki", "due": here.now.isoformat()}, address=to, to_room="tomoshibi",
+            id=here.app.fresh(), kind="phone", surface=surface, doc={"person": "suzuki", "due": here.now.isoformat()}, address=to, to_room="tomoshibi",
             case_id=case, urgent=urgent, token=new_token(), created_at=here.now - timedelta(hours=1) + timedelta(seconds=n),
             not_before=here.now - timedelta(minutes=30) + timedelta(seconds=n), state="pending",
         )  # fmt: skip
@@ -164,12 +166,13 @@ async def test_a_platform_that_takes_nothing_more_is_told_to_the_coordinators_on
 class Slow(Toy):
     """It answers when it is let."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, name: str = "toy") -> None:
+        super().__init__(name=name)
         self.answers = asyncio.Event()
+        self.waits: Callable[[Parcel], bool] = lambda parcel: parcel.to.conversation == "C-slow"
 
     async def send(self, parcel: Parcel) -> Delivery:
-        if parcel.to.conversation == "C-slow":
+        if self.waits(parcel):
             await self.answers.wait()
         return await super().send(parcel)
 
@@ -206,3 +209,46 @@ async def test_a_platform_that_is_slow_holds_up_neither_the_clocks_nor_anybody_e
     assert [p.to.conversation for p in slow.sent][3:] == ["C-slow"], "in its turn"
     await here.close()
     databases.drop(url)
+
+
+async def test_no_platform_waits_for_another(here: Town, toy: Toy) -> None:
+    """Two hundred letters for one that does not answer, all of them older: the other platform's leave at once."""
+    slow = Slow("slow")
+    slow.waits = lambda parcel: True
+    here.app.deliverer.adapters["slow"] = slow
+    await post(here, *[(f"C-{n}", None, False) for n in range(200)], surface="slow")
+    await once(here.app)
+    await post(here, *[(f"C-{n}", None, False) for n in range(60)])
+    async with asyncio.timeout(10):
+        while len(toy.sent) < 60:
+            await once(here.app)
+        assert not slow.sent
+        slow.answers.set()
+        while len(slow.sent) < 200:
+            await once(here.app)
+        await here.app.deliverer.finish()
+    assert await here.app.store.read(letters.waiting) == (0, None)
+    assert len({parcel.key for parcel in slow.sent}) == 200
+
+
+async def test_what_became_of_one_that_cannot_be_written_down_takes_no_other_with_it(
+    here: Town, toy: Toy, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Fates are written together; a defect in one is its own."""
+    hold = letters.finish
+
+    def falls(tx: Tx, id: int, *rest: Any, **more: Any) -> bool:
+        if more["why"] == "defect":
+            raise KeyError("a defect of ours")
+        return hold(tx, id, *rest, **more)
+
+    monkeypatch.setattr(letters, "finish", falls)
+    toy.says = lambda parcel: Refused("defect" if parcel.to.conversation == "C-3" else "full")
+    await post(here, *[(f"C-{n}", None, False) for n in range(8)])
+    await once(here.app)
+    async with asyncio.timeout(10):
+        await here.app.deliverer.finish()
+    states = [row.why for row in await here.app.store.read(letters.stuck)]
+    assert states == ["full"] * 7
+    assert "could not be written down" in caplog.text
+    caplog.clear()

@@ -112,17 +112,27 @@ async def test_a_line_changed_behind_our_back_is_found(store: Store) -> None:
 
 async def test_urgent_letters_go_first_and_nobody_takes_one_twice(store: Store) -> None:
     await write(store, letter(1), letter(2, urgent=True), letter(3, not_before=NINE + HOUR), letter(4, state="sent"))
-    first = await store.transact(lambda tx: letters.lease(tx, NINE, 10, 60))
+    first = await store.transact(lambda tx: letters.lease(tx, NINE, {}, 10, 60))
     assert [one.id for one in first] == [2, 1]
     assert first[0] == replace(
         letter(2, urgent=True), state="leased", tries=1, lease=first[0].lease, lease_until=NINE + timedelta(minutes=1)
     )
-    assert await store.transact(lambda tx: letters.lease(tx, NINE, 10, 60)) == []
+    assert await store.transact(lambda tx: letters.lease(tx, NINE, {}, 10, 60)) == []
+
+
+async def test_each_platform_takes_what_it_has_room_for(store: Store) -> None:
+    names = ("slack", "slack", "slack", "line", "line", "gone")
+    await write(store, *(letter(i, surface=name, urgent=i == 3) for i, name in enumerate(names, 1)))
+    room = {"slack": 2, "line": 0, "telegram": 5}
+    first = await store.transact(lambda tx: letters.lease(tx, NINE, room, 10, 60))
+    assert [one.id for one in first] == [3, 1, 6], "urgent ones first; what is for no platform of ours is found too"
+    more = await store.transact(lambda tx: letters.lease(tx, NINE, {"slack": 2, "line": 1}, 10, 60))
+    assert [one.id for one in more] == [2, 4]
 
 
 async def test_of_many_processes_each_letter_goes_to_one(store: Store) -> None:
     await write(store, *(letter(i) for i in range(1, 41)))
-    found = await asyncio.gather(*(store.transact(lambda tx: letters.lease(tx, NINE, 7, 60)) for _ in range(8)))
+    found = await asyncio.gather(*(store.transact(lambda tx: letters.lease(tx, NINE, {}, 7, 60)) for _ in range(8)))
     ids = [one.id for group in found for one in group]
     assert len(ids) == len(set(ids)) == 40
 
