@@ -15,7 +15,7 @@ import aiohttp
 from linebot.v3 import messaging
 from linebot.v3.webhook import SignatureValidator
 
-from adapters import base
+from adapters import base, wire
 from adapters.base import Caps, Cards, Delivery, Inbound, Later, Message, cut, utf16
 
 # At DEBUG the SDK logs whole answers, and an answer may be a link token.
@@ -120,15 +120,15 @@ class Line:
         """Reply once where somebody waits, else push; `only` is not heeded, a group has no private corner on LINE."""
         try:  # the SDK's models refuse what they know LINE refuses
             content = self.render(parcel.message)
+            if parcel.reply:
+                reply = messaging.ReplyMessageRequest.from_dict({"replyToken": parcel.reply, **content})
+                # Never with a retry key: LINE answers 400 to one on a reply.
+                said = await self._ask("reply_message", reply)
+                if said.status != 400:  # used, or older than a minute: then it goes as a push
+                    return _delivery(said, keyed=False)
             push = messaging.PushMessageRequest.from_dict({"to": parcel.to.conversation, **content})
-            reply = messaging.ReplyMessageRequest.from_dict({"replyToken": parcel.reply, **content})
         except ValueError as broken:
             return base.Refused(type(broken).__name__)
-        if parcel.reply:
-            # Never with a retry key: LINE answers 400 to one on a reply.
-            said = await self._ask("reply_message", reply)
-            if said.status != 400:  # used, or older than a minute: then it goes as a push
-                return _delivery(said, keyed=False)
         return _delivery(await self._ask("push_message", push, x_line_retry_key=parcel.key), keyed=True)
 
     async def quota(self) -> tuple[int, int | None]:
@@ -149,7 +149,7 @@ class Line:
     async def _ask(self, call: str, *given: object, **more: str) -> _Answer:
         """Make one call of the SDK's, never without a time-out."""
         try:
-            found = await getattr(self._api(), call)(*given, _request_timeout=self._timeout, **more)
+            found = await getattr(await self._api(), call)(*given, _request_timeout=self._timeout, **more)
             return _Answer(200, found.to_dict())
         except messaging.ApiException as no:
             return _Answer(no.status or 0, _dict(_read(no.body or "")))
@@ -158,10 +158,13 @@ class Line:
         except (aiohttp.ClientError, TimeoutError, ValueError) as perhaps:  # ValueError: an answer nobody can read
             return _Answer(0, why=type(perhaps).__name__)
 
-    def _api(self) -> messaging.AsyncMessagingApi:
+    async def _api(self) -> messaging.AsyncMessagingApi:
         """The client belongs to the running loop, so it is made at the first call."""
         if self._client is None:
-            self._client = messaging.AsyncApiClient(messaging.Configuration(host=self._host, access_token=self._token))
+            made = messaging.AsyncApiClient(messaging.Configuration(host=self._host, access_token=self._token))
+            unused, made.rest_client.pool_manager = made.rest_client.pool_manager, wire.session(self._host)
+            self._client = made
+            await unused.close()
         return messaging.AsyncMessagingApi(self._client)
 
 

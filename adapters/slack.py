@@ -22,7 +22,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
-from adapters import base
+from adapters import base, wire
 from adapters.base import (
     Ack,
     Address,
@@ -176,7 +176,7 @@ class Slack:
     def _shared(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
             limit = aiohttp.ClientTimeout(total=self._timeout, connect=self._timeout / 2)
-            self._session = aiohttp.ClientSession(timeout=limit)
+            self._session = wire.session(self._api_url, timeout=limit)
         return self._session
 
     async def close(self) -> None:

@@ -31,7 +31,7 @@ from telegram.error import (
 from telegram.helpers import create_deep_linked_url
 from telegram.request import BaseRequest, RequestData
 
-from adapters import base
+from adapters import base, wire
 from adapters.base import Address, Delivery, Gone, Inbound, Later, Message, Refused, Sent, Unknown
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ class _Wire(BaseRequest):
         limit = aiohttp.ClientTimeout(self._patience + answer, connect=self._patience)
         form = request_data.json_parameters if request_data else None
         try:
-            async with self._open().request(method, url, data=form, timeout=limit, allow_redirects=False) as found:
+            async with self._open(url).request(method, url, data=form, timeout=limit, allow_redirects=False) as found:
                 code, payload = found.status, await found.read()
         except TimeoutError as late:
             raise TimedOut from late
@@ -116,12 +116,10 @@ class _Wire(BaseRequest):
             raise _Full(_retry_after(payload))
         return code, payload
 
-    def _open(self) -> aiohttp.ClientSession:
+    def _open(self, url: str) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=self._connections), cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": self.USER_AGENT}, trust_env=True,
-            )  # fmt: skip
+            lines = aiohttp.TCPConnector(limit=self._connections)
+            self._session = wire.session(url, connector=lines, headers={"User-Agent": self.USER_AGENT})
         return self._session
 
     @staticmethod

@@ -183,6 +183,7 @@ def _work(args: argparse.Namespace, settings: Settings) -> int | None:
             if args.once:
                 await app.turner.settle()
             else:
+                composition.settle_down()
                 await composition.work(app)
         finally:
             await app.close()

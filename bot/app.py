@@ -1,6 +1,7 @@
 """The composition root: the only file that makes a store, an adapter, a clock or a scheduler."""
 
 import asyncio
+import gc
 import logging
 import os
 import platform
@@ -141,6 +142,12 @@ async def work(app: App) -> None:
         await asyncio.gather(*listening, return_exceptions=True)
         scheduler.shutdown(wait=False)
         await asyncio.gather(app.deliverer.finish(), app.copies.finish())
+
+
+def settle_down() -> None:
+    """Leave what a process holds for good out of the search for garbage, which stopped everything for 0.2 s each time."""
+    gc.collect()
+    gc.freeze()
 
 
 async def once(app: App) -> int:

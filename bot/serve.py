@@ -81,6 +81,7 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        composition.settle_down()
         if self.started:
             print(self._welcome, flush=True)
 
