@@ -88,7 +88,7 @@ def make(
     deliverer = Deliverer(store, clock, towns, fresh, platforms)
     copies = Copies(store, clock, towns, fresh, platforms)
     app = App(
-        settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh), reminder, deliverer, copies,
+        settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh, deliverer), reminder, deliverer, copies,
         Turner(store, clock, reminder, deliverer, copies), web,
     )  # fmt: skip
     store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)

@@ -4,8 +4,9 @@ Everything ambiguous becomes a choice (workflow.md §5): a finder that cannot de
 """
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TypeVar
 
@@ -67,6 +68,7 @@ class Ask:
     room: str | None = None
     confirmed: bool = False
     account: str = ""  #: the speaker's account on this surface
+    tried: dict[str, deque[float]] = field(default_factory=dict)  #: codes brought lately, by account
     command: str = ""
     call: int | None = None  #: the wait without a case whose card was pressed
     cached: list[Case] | None = None

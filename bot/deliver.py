@@ -3,14 +3,13 @@
 import asyncio
 import hashlib
 import logging
+import secrets
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias
-
-from aiolimiter import AsyncLimiter
 
 from adapters.base import (
     Adapter,
@@ -63,6 +62,13 @@ class Rendered(NamedTuple):
     moving: bool  #: some handoff that it is about goes on: what is true of it will change
 
 
+class Leaving(NamedTuple):
+    """An answer that its own writer sends."""
+
+    letter: LetterRow
+    shown: Rendered
+
+
 class _Fate(NamedTuple):
     """What became of a bundle, and who waits for it to be written down."""
 
@@ -86,13 +92,29 @@ class Deliverer:
         self.towns = towns
         self.fresh = fresh
         self.adapters = adapters
-        self._limits: dict[str, AsyncLimiter] = {}
         self._under_way: dict[asyncio.Task[None], Conversation] = {}
         self._fates: list[_Fate] = []  #: to be written down
         self._writing: asyncio.Task[None] | None = None
 
+    def at_once(self, tx: Tx, town: Town, letter: LetterRow, now: datetime) -> "Leaving | None":
+        """Lease an answer as it is written, for `post` behind the commit: nobody has to look for it.
+
+        None where it has to wait for its turn like any other: its platform counts by the second, or has no place free.
+        """
+        adapter = self.adapters.get(letter.surface)
+        if adapter is None or adapter.caps.second or self._busy()[letter.surface] >= BATCH:
+            return None
+        shown, until = self._said(tx, town, [letter], now), now + timedelta(seconds=LEASE_SECONDS)
+        leased = replace(letter, state="leased", lease=secrets.token_hex(8), lease_until=until, tries=1)
+        return Leaving(leased, shown) if shown else None
+
+    def post(self, leaving: "Leaving") -> None:
+        """Begin to send an answer that was leased as it was written."""
+        self._begin([leaving.letter], leaving.shown)
+
     async def send_due(self) -> int:
         """Send what may leave now, to its end; answer how many letters were looked at."""
+        await self.finish()
         room = dict.fromkeys(self._outside, BATCH)
         looked, taken = await self.store.transact(lambda tx: self._take(tx, room))
         await asyncio.gather(*(self._send(*one) for one in taken))
@@ -103,14 +125,20 @@ class Deliverer:
 
         A platform takes the next when half of its places are free, so that a long queue is not sorted for each letter.
         """
-        busy = Counter(surface for surface, _ in self._under_way.values())
+        busy = self._busy()
         room = {name: BATCH - busy[name] if busy[name] <= BATCH // 2 else 0 for name in self._outside}
         looked, taken = await self.store.transact(lambda tx: self._take(tx, room))
         for bundle, shown in taken:
-            task = asyncio.create_task(self._sent_aside(bundle, shown))
-            self._under_way[task] = _conversation(bundle[0])
-            task.add_done_callback(self._under_way.pop)
+            self._begin(bundle, shown)
         return looked
+
+    def _busy(self) -> Counter[str]:
+        return Counter(surface for surface, _ in list(self._under_way.values()))  # a copy: works run in another thread
+
+    def _begin(self, bundle: list[LetterRow], shown: Rendered | None) -> None:
+        task = asyncio.create_task(self._sent_aside(bundle, shown))
+        self._under_way[task] = _conversation(bundle[0])
+        task.add_done_callback(self._under_way.pop)
 
     async def finish(self) -> None:
         """Wait for what is under way."""
@@ -133,6 +161,8 @@ class Deliverer:
     def _take(self, tx: Tx, room: Mapping[str, int]) -> tuple[int, list[tuple[list[LetterRow], Rendered | None]]]:
         """Lease what is due, answers as they will be shown; what its conversation is not free for is lined up."""
         now = self.clock.now(tx)
+        paced = {name: most for name in room if room[name] and (most := self.adapters[name].caps.second)}
+        room = {**room, **{name: min(room[name], paces.room(tx, name, now, most)) for name, most in paced.items()}}
         leased = letters.lease(tx, now, room, BATCH, LEASE_SECONDS)
         taken: list[list[LetterRow]] = []
         crowded: dict[Conversation, list[LetterRow]] = defaultdict(list)
@@ -147,6 +177,9 @@ class Deliverer:
         for conversation, waiting in crowded.items():
             leaving = [row.case_id for bundle in taken for row in bundle if _conversation(row) == conversation]
             self._line_up(tx, *conversation, waiting, Counter(leaving), now)
+        leaves = Counter(bundle[0].surface for bundle in taken)
+        for name, most in paced.items():
+            paces.spend(tx, name, now, most, leaves[name])
         town = self.towns.of(tx) if taken else None
         return len(leased), [(bundle, self._said(tx, town, bundle, now)) for bundle in taken]
 
@@ -202,12 +235,8 @@ class Deliverer:
             return
         if shown is None:
             shown = await self.store.transact(lambda tx: self._rendered(tx, bundle, adapter))
-        async with self._limit(adapter):
-            outcome = await self._handed(adapter, Address(first.surface, first.address or ""), shown.message, first)
+        outcome = await self._handed(adapter, Address(first.surface, first.address or ""), shown.message, first)
         await self._settled(bundle, outcome, shown)
-
-    def _limit(self, adapter: Adapter) -> AsyncLimiter:
-        return self._limits.setdefault(adapter.name, AsyncLimiter(adapter.caps.second or 1_000, 1))
 
     async def _handed(self, adapter: Adapter, to: Address, message: Message, letter: LetterRow) -> Delivery:
         parcel = Parcel(

@@ -14,6 +14,7 @@ from bot.ask import Ask, Reply
 from bot.clock import Clock, real
 from bot.commands import BOOK, FORMS, Command
 from bot.commands.everyone import danger_reply
+from bot.deliver import Deliverer, Leaving
 from bot.record import ONE_TO_ONE, new_token, record, room_platforms, send
 from bot.towns import Towns
 from bot.voice import Voice, voice_for
@@ -62,6 +63,7 @@ class Answered:
     number: str | None = None
     refused: str | None = None
     messages: tuple[Message, ...] = ()
+    leaving: tuple[Leaving, ...] = ()  #: answers to be posted behind the commit
 
 
 class _Preview(Exception):
@@ -75,13 +77,16 @@ class _Preview(Exception):
 class Receiver:
     """Takes events from every platform. `receive` is the only way in for words and taps."""
 
-    def __init__(self, store: Store, clock: Clock, towns: Towns, fresh: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, towns: Towns, fresh: Callable[[], int], deliverer: Deliverer
+    ) -> None:
         self.store = store
         self.clock = clock
         self.towns = towns
         self.fresh = fresh
+        self.deliverer = deliverer
         self.flood = FLOOD  #: events a minute and account; 0: no limit (growing the sample town)
-        self.tried: dict[str, deque[float]] = {}  #: codes brought to shared conversations, by account
+        self.tried: dict[str, deque[float]] = {}  #: codes brought, by account
         self._lately: dict[str, deque[datetime]] = {}
 
     async def receive(self, event: Inbound, *, room: str | None = None) -> Answered:
@@ -92,13 +97,16 @@ class Receiver:
         event = _readable(event)
         flooding = self._flooding(event.sender.account)
         try:
-            return await self._once_more(lambda tx, surely: self._handle(tx, event, room, flooding, surely))
+            answered = await self._once_more(lambda tx, surely: self._handle(tx, event, room, flooding, surely))
         except (DatabaseUnavailable, DatabaseReadOnly):
             raise
         except Exception as broken:
             log.exception("an event was parked: %s from %s", event.id, event.sender.platform)
             kept = type(broken).__name__
             return await self.store.transact(lambda tx: self._park(tx, event, room, kept))
+        for one in answered.leaving:
+            self.deliverer.post(one)
+        return answered
 
     async def again(self, id_: int) -> bool:
         """Try a parked event once more; False when there is none of this id."""
@@ -181,10 +189,15 @@ class Receiver:
         else:
             return Answered(None)
         speaker = self._speaker(event, town)
-        talk = _Talk(self, tx, town, now, speaker, event, id_, room, shared=self._shared(tx, event))
-        if flooding and not talk.danger:
-            return Answered(id_, None, "TooFast") if speaker is None else talk.refuse(no.TooFast(), "")
-        return talk.hear()
+        leaving: list[Leaving] = []
+        talk = _Talk(self, tx, town, now, speaker, event, id_, room, self._shared(tx, event), leaving)
+        if not flooding or talk.danger:
+            answered = talk.hear()
+        elif speaker is None:
+            return Answered(id_, None, "TooFast")
+        else:
+            answered = talk.refuse(no.TooFast(), "")
+        return replace(answered, leaving=tuple(leaving))
 
     def _moved(self, tx: Tx, event: Inbound, what: Reachable | Moved, id_: int, arrival: Arrival) -> Answered:
         """An account was blocked or came back; a conversation has another id."""
@@ -270,6 +283,7 @@ class _Talk:
     inbox: int
     room: str | None
     shared: str | None = None  #: the agency whose channel or group outside this was said in
+    leaving: list[Leaving] | None = None  #: where answers go that we send ourselves; None: they wait for the loop
     call: int | None = None  #: the wait without a case whose card was pressed
     aside: bool = False  #: what was pressed is old, and leaves what lies before the speaker as it is
 
@@ -417,7 +431,7 @@ class _Talk:
         return Ask(
             tx=self.tx, town=self.town, speaker=speaker, agency=agency or "", now=self.now, surface=self.event.sender.platform,
             inside=self.inside, words=taken, rest=rest, fresh=self.door.fresh, room=self.room, confirmed=confirmed,
-            account=self.event.sender.account, call=self.call,
+            account=self.event.sender.account, call=self.call, tried=self.door.tried,
         )  # fmt: skip
 
     def _do(self, ask: Ask, command: Command, *, undoing: bool = False) -> Answered:
@@ -621,7 +635,13 @@ class _Talk:
     def _letter(self, message: Message, case_id: int | None = None) -> LetterRow:
         who = self.speaker.code if self.speaker else None
         letter = _answer_letter(self.door.fresh(), who, self.room, message, self.now, self.inbox, case_id)
-        return _leaving(letter, self.event) if self.outside else letter
+        if not self.outside:
+            return letter
+        letter = _leaving(letter, self.event)
+        if self.leaving is None or (ours := self.door.deliverer.at_once(self.tx, self.town, letter, self.now)) is None:
+            return letter
+        self.leaving.append(ours)
+        return ours.letter
 
     def _keep_turn(self, message: Message, preview: dict[str, str] | None, undo: dict[str, object] | None) -> None:
         assert self.speaker is not None

@@ -1,9 +1,11 @@
 """The pace of conversations outside: from when on each takes another message. Rows: every process keeps it, and after a start too."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from math import ceil
 from typing import Final
 
 from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables
 from storage.prepared import Prepared
@@ -19,9 +21,15 @@ _TAKE: Final = Prepared(
     )
 )
 _HOLD: Final = Prepared(insert_or_update(_P, _KEYS, "free_at", newer="free_at"))
-_FREE_AT: Final = Prepared(
-    select(_P.c.free_at).where(_P.c.surface == bindparam("surface"), _P.c.conversation == bindparam("conversation"))
+_ROW: Final = select(_P.c.free_at).where(
+    _P.c.surface == bindparam("surface"), _P.c.conversation == bindparam("conversation")
 )
+_FREE_AT: Final = Prepared(_ROW)
+#: It is there and ours, whoever made it: rows that are not there cannot be locked.
+_PLATFORM: Final = Prepared({
+    name: statement.on_conflict_do_update(index_elements=list(_KEYS), set_={"free_at": _P.c.free_at}).returning(_P.c.free_at)
+    for name, statement in (("sqlite", sqlite.insert(_P)), ("postgresql", postgresql.insert(_P)))
+})  # fmt: skip
 
 
 def take(tx: Tx, surface: str, conversation: str, now: datetime, until: datetime) -> bool:
@@ -39,3 +47,20 @@ def free_at(tx: Tx, surface: str, conversation: str) -> datetime | None:
     """From when on it takes another message; None: nothing has gone there yet."""
     found: datetime | None = tx.execute(_FREE_AT, {"surface": surface, "conversation": conversation}).scalar()
     return found
+
+
+def room(tx: Tx, surface: str, now: datetime, second: int) -> int:
+    """How many messages a whole platform takes at this moment, of so many a second; other processes wait until it is spent.
+
+    The row of no conversation says until when its seconds are used up: https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm
+    """
+    free: datetime = tx.execute(_PLATFORM, {"surface": surface, "conversation": "", "free_at": now}).scalar_one()
+    used = max(timedelta(), free - now)
+    return max(0, second - ceil(used * second / timedelta(seconds=1)))
+
+
+def spend(tx: Tx, surface: str, now: datetime, second: int, count: int) -> None:
+    """Use up a platform's time for so many messages."""
+    if count:
+        free = free_at(tx, surface, "")
+        hold(tx, surface, "", max(now, free or now) + count * timedelta(seconds=1) / second)

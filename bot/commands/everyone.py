@@ -1,7 +1,6 @@
 """Words that everyone has: danger, talk, the day's questions, lists, help, absence."""
 
 import re
-from collections import deque
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -183,7 +182,7 @@ def visible(ask: Ask) -> set[str]:
 @command("登録 合言葉", "everyone", also="とうろく register")
 def register(ask: Ask) -> Reply:
     """Link this account with the one-time word of an invitation."""
-    if sign.too_often(_tried, f"{ask.surface}:{ask.account}"):
+    if sign.too_often(ask.tried, f"{ask.surface}:{ask.account}"):
         raise no.TooFast()
     found = sign.use(ask.tx, "".join(t for t in ask.tokens if t.isascii()), ask.now, "link", "code", "paper")
     if found is None or found.staff not in ask.town.staff:
@@ -191,9 +190,6 @@ def register(ask: Ask) -> Reply:
     volunteer = ask.town.staff[found.staff].volunteer and not ask.inside
     holds = sign.link(ask.tx, found, volunteer, ask.surface, ask.account, ask.now)
     return ask.told("did.register" if holds else "did.register.waits", person=ask.voice.person(found.staff))
-
-
-_tried: dict[str, deque[float]] = {}
 
 
 @command("今日", "everyone", also="きょう 本日 today")

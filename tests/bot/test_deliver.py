@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -252,3 +253,21 @@ async def test_what_became_of_one_that_cannot_be_written_down_takes_no_other_wit
     assert states == ["full"] * 7
     assert "could not be written down" in caplog.text
     caplog.clear()
+
+
+async def test_a_platform_takes_so_many_a_second_from_all_processes_together(
+    here: Town, toy: Toy, tmp_path: Path
+) -> None:
+    """Twenty letters for twenty people of a platform that takes five a second: urgent first, and a new process changes nothing."""
+    toy.caps = replace(toy.caps, second=5)
+    await post(here, *[(f"C-{n:02}", None, n == 19) for n in range(20)])
+    settings = Settings(database_url=here.app.settings.database_url, secret_key="x" * 40, _env_file=None)  # type: ignore[arg-type,call-arg]
+    for second in range(1, 5):
+        other = make(settings, clock=here.clock, adapters={"toy": toy}, var=tmp_path)
+        for _ in range(2):
+            await asyncio.gather(here.app.deliverer.send_due(), other.deliverer.send_due())
+        await other.close()
+        assert len(toy.sent) == 5 * second
+        here.clock.frozen = here.now + timedelta(seconds=1)
+    assert {parcel.to.conversation for parcel in toy.sent[:5]} == {"C-19", *(f"C-{n:02}" for n in range(4))}
+    assert len({parcel.key for parcel in toy.sent}) == 20

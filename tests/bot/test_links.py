@@ -14,7 +14,6 @@ from sqlalchemy import text
 from adapters.base import Address, Caps, Delivery, Inbound, Linking, Parcel, Said, Sender, Sent
 from bot import sign
 from bot.clock import real
-from bot.commands import everyone
 from bot.operate import keep_town
 from bot.pages import links, routes, session
 from bot.pages.frame import COOKIE
@@ -69,7 +68,6 @@ async def wide(lite: Town) -> Town:
     lite.app.towns._town = None
     links._made.clear()
     session._tried.clear()
-    everyone._tried.clear()
     return lite
 
 

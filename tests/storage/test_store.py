@@ -257,7 +257,9 @@ async def test_works_that_wait_follow_at_once_and_nobody_is_left_in_a_transactio
         works = [store.transact(claim(f"{n}-{i}", fail=i % 7 == n % 7)) for i in range(40)]
         found = await asyncio.gather(*works, return_exceptions=True)
         assert [isinstance(one, LookupError) for one in found] == [i % 7 == n % 7 for i in range(40)]
-        assert await store.read(lambda tx: tx.execute(open_now).scalar()) == 0
+        async with asyncio.timeout(5):
+            while await store.read(lambda tx: tx.execute(open_now).scalar()):
+                pass
     assert await store.read(claims) == {f"{n}-{i}" for n in range(20) for i in range(40) if i % 7 != n % 7}
     await store.close()
     databases.drop(url)
