@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final, NamedTuple, TypeAlias
 
 from adapters.base import (
@@ -41,6 +42,7 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 50  #: letters under way to one platform
 LEASE_SECONDS: Final = 60.0
+REST: Final = 0.5  #: seconds until a platform that has had all it takes in a second is asked again
 AGAIN: Final = timedelta(minutes=1)
 #: Who has had the first message of a case lately waits for the others' first.
 LATELY: Final = timedelta(hours=1)
@@ -95,6 +97,7 @@ class Deliverer:
         self._under_way: dict[asyncio.Task[None], Conversation] = {}
         self._fates: list[_Fate] = []  #: to be written down
         self._writing: asyncio.Task[None] | None = None
+        self._rests: dict[str, float] = {}  #: platform → monotonic second before which its pace is not looked at again
 
     def at_once(self, tx: Tx, town: Town, letter: LetterRow, now: datetime) -> "Leaving | None":
         """Lease an answer as it is written, for `post` behind the commit: nobody has to look for it.
@@ -116,7 +119,7 @@ class Deliverer:
         """Send what may leave now, to its end; answer how many letters were looked at."""
         await self.finish()
         room = dict.fromkeys(self._outside, BATCH)
-        looked, taken = await self.store.transact(lambda tx: self._take(tx, room))
+        looked, taken = await self.store.transact(lambda tx: self._take(tx, room, BATCH))
         await asyncio.gather(*(self._send(*one) for one in taken))
         return looked
 
@@ -125,9 +128,14 @@ class Deliverer:
 
         A platform takes the next when half of its places are free, so that a long queue is not sorted for each letter.
         """
-        busy = self._busy()
-        room = {name: BATCH - busy[name] if busy[name] <= BATCH // 2 else 0 for name in self._outside}
-        looked, taken = await self.store.transact(lambda tx: self._take(tx, room))
+        busy, now = self._busy(), monotonic()
+        ready = {name: busy[name] <= BATCH // 2 and self._rests.get(name, 0) <= now for name in self._outside}
+        return await self._start({name: BATCH - busy[name] if yes else 0 for name, yes in ready.items()}, 0)
+
+    async def _start(self, room: Mapping[str, int], others: int) -> int:
+        if not others and not any(room.values()):
+            return 0
+        looked, taken = await self.store.transact(lambda tx: self._take(tx, room, others))
         for bundle, shown in taken:
             self._begin(bundle, shown)
         return looked
@@ -158,12 +166,14 @@ class Deliverer:
     def _outside(self) -> list[str]:
         return [name for name, adapter in self.adapters.items() if not adapter.inside]
 
-    def _take(self, tx: Tx, room: Mapping[str, int]) -> tuple[int, list[tuple[list[LetterRow], Rendered | None]]]:
+    def _take(
+        self, tx: Tx, room: Mapping[str, int], others: int
+    ) -> tuple[int, list[tuple[list[LetterRow], Rendered | None]]]:
         """Lease what is due, answers as they will be shown; what its conversation is not free for is lined up."""
         now = self.clock.now(tx)
         paced = {name: most for name in room if room[name] and (most := self.adapters[name].caps.second)}
         room = {**room, **{name: min(room[name], paces.room(tx, name, now, most)) for name, most in paced.items()}}
-        leased = letters.lease(tx, now, room, BATCH, LEASE_SECONDS)
+        leased = letters.lease(tx, now, room, others, LEASE_SECONDS)
         taken: list[list[LetterRow]] = []
         crowded: dict[Conversation, list[LetterRow]] = defaultdict(list)
         talking = {*self._under_way.values()}
@@ -180,6 +190,8 @@ class Deliverer:
         leaves = Counter(bundle[0].surface for bundle in taken)
         for name, most in paced.items():
             paces.spend(tx, name, now, most, leaves[name])
+            if leaves[name] >= room[name]:
+                self._rests[name] = monotonic() + REST
         town = self.towns.of(tx) if taken else None
         return len(leased), [(bundle, self._said(tx, town, bundle, now)) for bundle in taken]
 
@@ -363,7 +375,11 @@ class Deliverer:
             send(tx, [notice], Act(None, now, town, "clock", self.fresh), cause="platform.closed")
 
     async def recover(self) -> int:
-        """What was leased by somebody who never came back may have arrived: unknown, and said so."""
+        """What was leased by somebody who never came back may have arrived: unknown, and said so.
+
+        What is for a platform that is no longer set up is found here too, to go elsewhere.
+        """
+        await self._start(dict.fromkeys(self._outside, 0), BATCH)
         return len(await self.store.transact(lambda tx: letters.lost(tx, self.clock.now(tx))))
 
 

@@ -85,10 +85,10 @@ _LEASED: Final = {
 
 
 @cache
-def _lease(free: tuple[str, ...], known: tuple[str, ...]) -> Prepared:
-    """So many for each platform that has room, and for those that nobody knows any more."""
+def _lease(free: tuple[str, ...], known: tuple[str, ...], strange: bool) -> Prepared:
+    """So many for each platform that has room, and for those that nobody knows any more: these take a look at all that waits."""
     places = [_T.c.surface == tables.constant(name) for name in free]
-    others = _T.c.surface.not_in([tables.constant(name) for name in known]) if known else true()
+    others = [_T.c.surface.not_in([tables.constant(name) for name in known]) if known else true()] if strange else []
     ready = [
         select(_T.c.id)
         .where(_T.c.state == tables.constant("pending"), place, _T.c.not_before <= bindparam("now"))
@@ -96,7 +96,7 @@ def _lease(free: tuple[str, ...], known: tuple[str, ...]) -> Prepared:
         .limit(bindparam(f"room_{i}"))
         .with_for_update(skip_locked=True)
         .subquery()
-        for i, place in enumerate((*places, others))
+        for i, place in enumerate((*places, *others))
     ]
     return Prepared(
         update(_T)
@@ -263,11 +263,13 @@ def lease(tx: Tx, now: datetime, room: Mapping[str, int], others: int, seconds: 
 
     `room`: how many at most for each platform that is set up; `others`: for those that are not.
     """
+    if not others and not any(room.values()):
+        return []
     until = now + timedelta(seconds=seconds)
     token = secrets.token_hex(8)
     free = {name: count for name, count in room.items() if count > 0}
-    limits = {f"room_{i}": count for i, count in enumerate((*free.values(), others))}
-    statement = _lease(tuple(free), tuple(room))
+    limits = {f"room_{i}": count for i, count in enumerate((*free.values(), others) if others else free.values())}
+    statement = _lease(tuple(free), tuple(room), others > 0)
     found = _letters(tx.execute(statement, {"now": now, "new_lease": token, "until": until, **limits}))
     return sorted(found, key=lambda letter: (not letter.urgent, letter.created_at, letter.id))
 
