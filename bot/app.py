@@ -61,7 +61,7 @@ class App:
     def due(self, tx: Tx) -> tuple[datetime, Due]:
         """Now, and what is due."""
         now = self.clock.now(tx)
-        return now, look(tx, now)
+        return now, look(tx, now, self.deliverer.platforms)
 
     async def close(self) -> None:
         for adapter in self.deliverer.adapters.values():
@@ -161,9 +161,9 @@ async def once(app: App) -> int:
         now, due = await app.store.read(app.due, apart=True)
         if due.timer and due.timer <= now:
             rung = await app.reminder.ring_due()
-        if due.letter and due.letter <= now:
-            await app.deliverer.start_due()
-        elif due.letter and (soon := (due.letter - now).total_seconds()) < BEAT:
+        if ready := {name for name, at in due.letters.items() if at <= now}:
+            await app.deliverer.start_due(ready)
+        elif due.letters and (soon := (min(due.letters.values()) - now).total_seconds()) < BEAT:
             loop.call_later(soon, app.awake.set)  # a conversation's turn comes before the beat
         if due.stale:
             app.copies.start()

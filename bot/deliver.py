@@ -6,7 +6,7 @@ import logging
 import secrets
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -118,18 +118,21 @@ class Deliverer:
     async def send_due(self) -> int:
         """Send what may leave now, to its end; answer how many letters were looked at."""
         await self.finish()
-        room = dict.fromkeys(self._outside, BATCH)
+        room = dict.fromkeys(self.platforms, BATCH)
         looked, taken = await self.store.transact(lambda tx: self._take(tx, room, BATCH))
         await asyncio.gather(*(self._send(*one) for one in taken))
         return looked
 
-    async def start_due(self) -> int:
-        """Begin to send what may leave now: nobody waits for a platform that is slow to answer, and no platform for another.
+    async def start_due(self, platforms: Collection[str]) -> int:
+        """Begin to send what may leave to these now: nobody waits for a platform that is slow to answer, nor it for another.
 
         A platform takes the next when half of its places are free, so that a long queue is not sorted for each letter.
         """
         busy, now = self._busy(), monotonic()
-        ready = {name: busy[name] <= BATCH // 2 and self._rests.get(name, 0) <= now for name in self._outside}
+        ready = {
+            name: name in platforms and busy[name] <= BATCH // 2 and self._rests.get(name, 0) <= now
+            for name in self.platforms
+        }
         return await self._start({name: BATCH - busy[name] if yes else 0 for name, yes in ready.items()}, 0)
 
     async def _start(self, room: Mapping[str, int], others: int) -> int:
@@ -163,8 +166,9 @@ class Deliverer:
     # -- whose turn it is
 
     @property
-    def _outside(self) -> list[str]:
-        return [name for name, adapter in self.adapters.items() if not adapter.inside]
+    def platforms(self) -> tuple[str, ...]:
+        """Those outside, where letters have to be brought."""
+        return tuple(name for name, adapter in self.adapters.items() if not adapter.inside)
 
     def _take(
         self, tx: Tx, room: Mapping[str, int], others: int
@@ -379,7 +383,7 @@ class Deliverer:
 
         What is for a platform that is no longer set up is found here too, to go elsewhere.
         """
-        await self._start(dict.fromkeys(self._outside, 0), BATCH)
+        await self._start(dict.fromkeys(self.platforms, 0), BATCH)
         return len(await self.store.transact(lambda tx: letters.lost(tx, self.clock.now(tx))))
 
 

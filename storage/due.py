@@ -1,7 +1,9 @@
 """What the loop looks at each time it turns, in one journey."""
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
+from functools import cache
+from typing import NamedTuple
 
 from sqlalchemy import select
 
@@ -9,19 +11,21 @@ from storage import letters, timers
 from storage.prepared import Prepared
 from storage.store import Tx
 
-_LOOK: Final = Prepared(
-    select(timers.NEXT.scalar_subquery(), letters.NEXT.scalar_subquery(), letters.OF_STALE.exists())
-)
+
+@cache
+def _look(platforms: tuple[str, ...]) -> Prepared:
+    each = [letters.next_to(name).scalar_subquery() for name in platforms]
+    return Prepared(select(timers.NEXT.scalar_subquery(), letters.OF_STALE.exists(), *each))
 
 
 class Due(NamedTuple):
-    """When the next timer rings, when the next letter may leave, and whether a copy outside is not true any more."""
+    """When the next timer rings, whether a copy outside is not true any more, when each platform's next letter may leave."""
 
     timer: datetime | None
-    letter: datetime | None
     stale: bool
+    letters: Mapping[str, datetime]
 
 
-def look(tx: Tx, now: datetime) -> Due:
-    timer, letter, stale = tx.execute(_LOOK, {"now": now}).one()
-    return Due(timer, letter, bool(stale))
+def look(tx: Tx, now: datetime, platforms: tuple[str, ...]) -> Due:
+    timer, stale, *each = tx.execute(_look(platforms), {"now": now}).one()
+    return Due(timer, bool(stale), {name: at for name, at in zip(platforms, each, strict=True) if at})

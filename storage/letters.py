@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import and_, bindparam, func, insert, or_, select, true, union_all, update
+from sqlalchemy import Select, and_, bindparam, func, insert, or_, select, true, union_all, update
 
 from storage import tables
 from storage.prepared import Prepared
@@ -243,11 +243,16 @@ _READDRESS: Final = Prepared(
     )
     .values(address=bindparam("now_at"))
 )
-NEXT: Final = select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending"))
-_NEXT: Final = Prepared(NEXT)
+_NEXT: Final = Prepared(select(func.min(_T.c.not_before)).where(_T.c.state == tables.constant("pending")))
 _WAITING: Final = Prepared(
     select(func.count(), func.min(_T.c.created_at)).where(_T.c.state == tables.constant("pending"))
 )
+
+
+def next_to(platform: str) -> Select[Any]:
+    """Ask when the next pending letter to a platform may go."""
+    here = (_T.c.state == tables.constant("pending"), _T.c.surface == tables.constant(platform))
+    return select(func.min(_T.c.not_before)).where(*here)
 
 
 def write(tx: Tx, rows: Sequence[LetterRow]) -> None:

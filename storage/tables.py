@@ -433,7 +433,7 @@ letters = Table(
     Column("live", Boolean, nullable=False, server_default=false()),  # a copy outside that still shows buttons
     Column("face", Text, nullable=False, server_default=""),  # hash of what that copy shows
     CheckConstraint("state IN ('pending', 'leased', 'sent', 'unknown', 'failed', 'superseded')", name="state"),
-    _where("ix_letters_pending", "not_before", condition="state = 'pending'"),
+    # None on not_before alone: PostgreSQL took it, and went through all that waits for a slow platform.
     _where("ix_letters_due", "surface", "not_before", condition="state = 'pending'"),
     _where("ix_letters_leased", "lease_until", condition="state = 'leased'"),
     _where("ix_letters_stuck", "state", condition="state IN ('unknown', 'failed')"),

@@ -10,5 +10,6 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.drop_index("ix_letters_pending", "letters")
     only = sa.text("state = 'pending'")
     op.create_index("ix_letters_due", "letters", ["surface", "not_before"], sqlite_where=only, postgresql_where=only)
