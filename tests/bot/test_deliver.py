@@ -69,16 +69,16 @@ async def test_one_a_second_and_conversation_and_nobody_waits_for_another(here: 
 
 
 async def test_a_storm_leaves_the_first_of_every_case_before_any_second(here: Town, toy: Toy) -> None:
-    """Thirty letters of ten cases for one channel: the first ten are of ten cases."""
-    numbers = [(await here.case(await here.intake())).id for _ in range(10)]
+    """Three hundred letters of a hundred cases for one channel: the first hundred are of a hundred cases."""
+    numbers = [(await here.case(await here.intake())).id for _ in range(100)]
     await post(here, *[("C-busy", case, False) for case in numbers for _ in range(3)])
-    left = await leaving(here, toy, 60)
-    assert len(left) == 30 and [at for at, _ in left] == [float(n) for n in range(30)]
+    left = await leaving(here, toy, 330)
+    assert len(left) == 300 and [at for at, _ in left] == [float(n) for n in range(300)]
     rows = await here.app.store.read(lambda tx: sorted(
-        (row for row in letters.for_person(tx, "ishii", ("tomoshibi",), surface="toy", limit=100)), key=lambda row: row.sent_at or row.created_at
+        (row for row in letters.for_person(tx, "ishii", ("tomoshibi",), surface="toy", limit=400)), key=lambda row: row.sent_at or row.created_at
     ))  # fmt: skip
     cases = [row.case_id for row in rows]
-    for third in (cases[:10], cases[10:20], cases[20:]):
+    for third in (cases[:100], cases[100:200], cases[200:]):
         assert sorted(third, key=str) == sorted(numbers, key=str)
 
 
