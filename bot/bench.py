@@ -33,7 +33,7 @@ from sqlalchemy import event
 from starlette.requests import Request
 
 from adapters.base import Address, Inbound, Said, Sender
-from bot.app import App, make
+from bot.app import App, make, settle_down
 from bot.clock import Clock
 from bot.demo.grow import FILE
 from bot.fresh import counting
@@ -176,6 +176,7 @@ def _name(url: str) -> str:
 async def app_at(url: str, place: Path, start: int) -> AsyncIterator[App]:
     app = make(Settings(database_url=url, _env_file=None), clock=Clock(frozen=AT), fresh=counting(start), var=place)  # type: ignore[call-arg]
     app.receiver.flood = 0
+    settle_down()  # as `serve` and `work` do
     try:
         yield app
     finally:
