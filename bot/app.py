@@ -141,6 +141,7 @@ async def work(app: App) -> None:
             task.cancel()
         await asyncio.gather(*listening, return_exceptions=True)
         scheduler.shutdown(wait=False)
+        await app.receiver.finish()  # its answers are under way then
         await asyncio.gather(app.deliverer.finish(), app.copies.finish())
 
 

@@ -99,7 +99,7 @@ class Deliverer:
         self._writing: asyncio.Task[None] | None = None
         self._rests: dict[str, float] = {}  #: platform → monotonic second before which its pace is not looked at again
 
-    def at_once(self, tx: Tx, town: Town, letter: LetterRow, now: datetime) -> "Leaving | None":
+    def at_once(self, tx: Tx, town: Town, letter: LetterRow, now: datetime) -> Leaving | None:
         """Lease an answer as it is written, for `post` behind the commit: nobody has to look for it.
 
         None where it has to wait for its turn like any other: its platform counts by the second, or has no place free.
@@ -111,7 +111,7 @@ class Deliverer:
         leased = replace(letter, state="leased", lease=secrets.token_hex(8), lease_until=until, tries=1)
         return Leaving(leased, shown) if shown else None
 
-    def post(self, leaving: "Leaving") -> None:
+    def post(self, leaving: Leaving) -> None:
         """Begin to send an answer that was leased as it was written."""
         self._begin([leaving.letter], leaving.shown)
 

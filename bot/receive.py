@@ -1,5 +1,6 @@
 """The door for chat events: one transaction from the inbox row to the answer, committed before anybody is answered."""
 
+import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
@@ -88,12 +89,30 @@ class Receiver:
         self.flood = FLOOD  #: events a minute and account; 0: no limit (growing the sample town)
         self.tried: dict[str, deque[float]] = {}  #: codes brought, by account
         self._lately: dict[str, deque[datetime]] = {}
+        self._under_way: set[asyncio.Task[Answered]] = set()
 
     async def receive(self, event: Inbound, *, room: str | None = None) -> Answered:
         """Keep an event and act on it; what the platform is told comes after the commit.
 
+        It goes on to its end also when whoever brought it is cut off: what is kept is answered.
+
         Raises DatabaseUnavailable or DatabaseReadOnly alone: everything else is answered in words, or parked.
         """
+        task = asyncio.create_task(self._receive(event, room))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def finish(self) -> None:
+        """Wait for what is under way."""
+        await asyncio.gather(*self._under_way, return_exceptions=True)
+
+    def _ended(self, task: "asyncio.Task[Answered]") -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # heard, whether anybody still waits or not
+
+    async def _receive(self, event: Inbound, room: str | None) -> Answered:
         event = _readable(event)
         flooding = self._flooding(event.sender.account)
         try:

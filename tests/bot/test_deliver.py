@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from adapters.base import Delivery, Gone, Later, Parcel, Refused, Sent
+from adapters.base import Address, Delivery, Gone, Inbound, Later, Parcel, Refused, Said, Sender, Sent
 from bot.app import make, once
 from bot.clock import Clock
 from bot.record import new_token
 from bot.settings import Settings
-from storage import letters
+from storage import letters, people
 from storage.letters import LetterRow
 from storage.store import Tx
 from tests.databases import Databases
@@ -271,3 +271,19 @@ async def test_a_platform_takes_so_many_a_second_from_all_processes_together(
         here.clock.frozen = here.now + timedelta(seconds=1)
     assert {parcel.to.conversation for parcel in toy.sent[:5]} == {"C-19", *(f"C-{n:02}" for n in range(4))}
     assert len({parcel.key for parcel in toy.sent}) == 20
+
+
+async def test_an_answer_leaves_although_whoever_brought_the_words_was_cut_off(here: Town, toy: Toy) -> None:
+    """A line that closes while we stop: what was kept is answered, in whatever moment it closed, and the stop waits for it."""
+    await here.app.store.transact(lambda tx: people.link(tx, "toy", "U1", "suzuki", here.now))
+    for n in range(20):
+        event = Inbound(f"E{n}", Sender("toy", "U1"), Address("toy", "U1"), Said("今日"))
+        bringing = asyncio.create_task(here.app.receiver.receive(event))
+        for _ in range(n):
+            await asyncio.sleep(0)
+        bringing.cancel()
+        await asyncio.gather(bringing, return_exceptions=True)
+    await here.app.receiver.finish()
+    await here.app.deliverer.finish()
+    rows = await here.app.store.read(lambda tx: letters.for_person(tx, "suzuki", (), surface="toy"))
+    assert {row.state for row in rows} == {"sent"} and len(rows) == len(toy.sent) >= 15
