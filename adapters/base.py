@@ -113,6 +113,7 @@ class Inbound:
     language: str = ""
     private: bool = True  #: one to one: only there does an answer with content or a decision belong
     reply: str = ""  #: what an answer to this event has to carry (LINE's reply token, Telegram's callback query)
+    at: datetime | None = None  #: when it happened there, where that may be told out of order
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +205,9 @@ class Caps:
     follow: bool = False  #: it cannot edit, and an old card's buttons stay: a new message says what has become of it
     gap: Callable[[str], float] = lambda _conversation: 1.0  #: seconds between two messages of a conversation
     second: int = 0  #: messages a second to all of them; 0: as many as there are
+    #: For how long the same letter under the same key does no harm. Zero: there is no key, and what may have arrived never goes
+    #: again by itself.
+    again: timedelta = timedelta()
     facts: int = 25
     size: Callable[[str], int] = len
     cards: Cards | None = None  #: None: what leaves together is one text

@@ -7,7 +7,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -29,6 +29,9 @@ CAROUSEL: Final = 50_000  #: the same of a carousel, which takes twelve bubbles
 ROW: Final = 4  #: with more buttons than these, a card has them as quick replies too: no scrolling back on a phone
 PACE: Final = timedelta(seconds=60)  #: after a 429, which comes without Retry-After
 AGAIN: Final = timedelta(seconds=30)
+REMEMBERED: Final = timedelta(
+    hours=24
+)  #: a retry key is known this long (https://developers.line.biz/en/docs/messaging-api/retrying-api-request/)
 #: 藍 for what moves things on, red for what ends them: the web chat's own colours; white on them is 7:1.
 STYLES: Final[Mapping[str, Mapping[str, str]]] = {
     "plain": {"style": "secondary"},
@@ -55,7 +58,9 @@ class Line:
 
     name = "line"
     inside = False
-    caps = Caps(buttons=13, label=20, text=4500, size=utf16, follow=True, cards=Cards(12, buttons=6, text=900))
+    caps = Caps(
+        buttons=13, label=20, text=4500, size=utf16, follow=True, cards=Cards(12, buttons=6, text=900), again=REMEMBERED,
+    )  # fmt: skip
 
     @classmethod
     def made(cls, given: Mapping[str, str]) -> "Line":
@@ -194,7 +199,8 @@ def _event(event: Mapping[str, Any]) -> Inbound | None:
         return None
     who, where = base.Sender("line", account), base.Address("line", conversation)
     natural = _name(_dict(event.get("message")).get("id"))
-    return Inbound(id, who, where, what, natural, private=private, reply=_name(event.get("replyToken")))
+    reply, at = _name(event.get("replyToken")), _moment(event.get("timestamp"))
+    return Inbound(id, who, where, what, natural, private=private, reply=reply, at=at)
 
 
 def _what(event: Mapping[str, Any], private: bool) -> base.What | None:
@@ -258,6 +264,12 @@ def _text(value: object) -> str:
 def _name(value: object) -> str:
     """An id or a token, whole or not at all."""
     return value if isinstance(value, str) and _text(value) == value else ""
+
+
+def _moment(value: object) -> datetime | None:
+    """A timestamp in milliseconds: the event's own, also when it is delivered again."""
+    sound = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**42
+    return datetime.fromtimestamp(value / 1000, UTC) if sound else None  # type: ignore[operator]
 
 
 def _said(message: Message) -> tuple[str, str]:

@@ -138,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     journal = add("journal", _journal, "a case's journal")
     journal.add_argument("case")
     journal.add_argument("--format", choices=("jsonl",), default="jsonl")
+    journal.add_argument("--letters", action="store_true", help="then what has become of each letter")
     add("verify", _verify, "check hash chains and promises; exit 1 on a breach")
     retry = add("retry", _retry, "try a parked event or a stuck letter again")
     retry.add_argument("id", type=int)
@@ -255,7 +256,7 @@ def _graph(args: argparse.Namespace, settings: Settings) -> None:
 def _journal(args: argparse.Namespace, settings: Settings) -> None:
     from bot.operate import journal
 
-    for line in journal(settings, args.case):
+    for line in journal(settings, args.case, with_letters=args.letters):
         print(json.dumps(line, ensure_ascii=False))
 
 

@@ -49,6 +49,7 @@ class Reply:
     notices: tuple[Notice, ...] = ()
     calls: tuple[Wait, ...] = ()
     refused: str | None = None
+    must: bool = False  #: numbers to dial: it goes once more, marked, when it may or may not have arrived
 
 
 @dataclass(slots=True)
@@ -257,8 +258,8 @@ class Ask:
         )
 
     def _labelled(self, case: Case, handoff: Handoff, *, with_number: bool = True) -> str:
-        duty = self.town.duties[handoff.duty].label
-        return f"{self.named(case)} {duty}" if with_number else f"{duty} {self.town.agencies[handoff.to_agency].name}"
+        duty = self.voice.label("duty", handoff.duty)
+        return f"{self.named(case)} {duty}" if with_number else f"{duty} {self.voice.agency(handoff.to_agency)}"
 
     def only_case(self, fits: Callable[[Case], bool], candidates: Iterable[int] = ()) -> Case:
         """The case named, or the only one that fits: for words about a case (承認, 気がかり, 話しました)."""

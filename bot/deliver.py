@@ -28,7 +28,7 @@ from adapters.base import (
 )
 from bot.clock import Clock
 from bot.reading import Reading
-from bot.record import INSIDE, elsewhere, from_room, send
+from bot.record import INSIDE, elsewhere, from_room, once_more, send
 from bot.towns import Towns
 from bot.voice import voice_for
 from storage import beats, letters, paces, people, turns
@@ -44,6 +44,9 @@ BATCH: Final = 50  #: letters under way to one platform
 LEASE_SECONDS: Final = 60.0
 REST: Final = 0.5  #: seconds until a platform that has had all it takes in a second is asked again
 AGAIN: Final = timedelta(minutes=1)
+#: Under its key a letter goes again so often when nobody can say whether it arrived.
+TRIES: Final = 5
+LOST: Final = 500  #: looked at in one beat
 #: Who has had the first message of a case lately waits for the others' first.
 LATELY: Final = timedelta(hours=1)
 QUOTA: Final = "quota"
@@ -181,7 +184,7 @@ class Deliverer:
         taken: list[list[LetterRow]] = []
         crowded: dict[Conversation, list[LetterRow]] = defaultdict(list)
         talking = {*self._under_way.values()}
-        for bundle in _bundles(leased):
+        for bundle in self._bundles(leased):
             conversation, gap = _conversation(bundle[0]), self._gap(bundle[0])
             busy = conversation in crowded or conversation in talking
             if gap and (busy or not paces.take(tx, *conversation, now, now + gap)):
@@ -234,12 +237,27 @@ class Deliverer:
         slots: dict[object, datetime] = {}
         placed = []
         for _, letter in sorted(ranked, key=lambda one: one[0]):
-            turn = letter.id if letter.urgent or letter.to_room else letter.to_staff
+            turn: object = letter.id if letter.urgent or letter.to_room else (letter.to_staff, self._again(letter))
             if turn not in slots:
                 slots[turn] = at
                 at += gap
             placed.append((letter, slots[turn]))
         letters.put_back(tx, placed)
+
+    def _bundles(self, rows: Iterable[LetterRow]) -> list[list[LetterRow]]:
+        """What is due for one person leaves together, urgent things with their moment's; in a room and as an answer each alone."""
+        found: dict[object, list[LetterRow]] = defaultdict(list)
+        for row in rows:
+            alone = row.id if row.answer or row.to_room or row.surface in INSIDE else 0
+            moment = row.not_before if row.urgent else None
+            found[row.surface, row.address, row.to_staff, row.urgent, moment, self._again(row), alone].append(row)
+        return list(found.values())
+
+    def _again(self, letter: LetterRow) -> datetime | None:
+        """The moment of what goes again under its key: with what it left with, nothing else, for a key stands for one message."""
+        tried = letter.tries - (letter.state == "leased")
+        adapter = self.adapters.get(letter.surface)
+        return letter.not_before if tried > 0 and adapter is not None and adapter.caps.again else None
 
     # -- one message
 
@@ -257,7 +275,7 @@ class Deliverer:
     async def _handed(self, adapter: Adapter, to: Address, message: Message, letter: LetterRow) -> Delivery:
         parcel = Parcel(
             to, message, str(uuid.uuid5(KEYS, f"{letter.id}")), self.clock.now(),
-            reply=letter.doc.get("reply", "") if letter.tries < 2 else "", only=letter.doc.get("only", ""),
+            reply=_reply(letter), only=letter.doc.get("only", ""),
         )  # fmt: skip
         try:
             return await adapter.send(parcel)
@@ -335,9 +353,7 @@ class Deliverer:
                         tx, letter.id, letter.lease, state="pending", at=now, why=letters.PACED, not_before=later
                     )
                 case Unknown(why):
-                    letters.finish(tx, letter.id, letter.lease, state="unknown", at=now, why=why)
-                    if letter.must:
-                        self._elsewhere(tx, letter, outcome, now)
+                    self._unsure(tx, letter, why, now, now + AGAIN)
                 case Gone(_, Address() as moved) if letter.address:
                     people.moved(tx, letter.surface, letter.address, moved.conversation)
                     letters.moved(tx, letter.surface, letter.address, moved.conversation)
@@ -346,8 +362,27 @@ class Deliverer:
                 case Gone(why) | Refused(why):
                     if isinstance(outcome, Gone) and outcome.closed:
                         self._closed(tx, letter.surface, why, now)
-                    letters.finish(tx, letter.id, letter.lease, state="failed", at=now, why=why)
-                    self._elsewhere(tx, letter, outcome, now)
+                    if letters.finish(tx, letter.id, letter.lease, state="failed", at=now, why=why):
+                        self._elsewhere(tx, letter, outcome, now)
+
+    def _unsure(self, tx: Tx, letter: LetterRow, why: str, now: datetime, again: datetime) -> None:
+        """It may have arrived: its adapter says so, has raised, or whoever sent it never came back (house.md, walk 3).
+
+        Under a key that its platform knows it goes again from `again` on, and changes nothing if it had arrived. Else it is unknown
+        and goes no second time by itself; what has to arrive goes once more, marked as that. No ladder's clock waits for it.
+        """
+        assert letter.lease is not None
+        if self._keyed(letter, now):
+            letters.finish(tx, letter.id, letter.lease, state="pending", at=now, why=why, not_before=again)
+        elif letters.finish(tx, letter.id, letter.lease, state="unknown", at=now, why=why) and letter.must:
+            letters.write(tx, once_more(tx, letter, self.towns.of(tx), now, self.fresh))
+
+    def _keyed(self, letter: LetterRow, now: datetime) -> bool:
+        """Whether the try in doubt carried a key that its platform still knows: an answer to an event carries none (LINE)."""
+        adapter = self.adapters.get(letter.surface)
+        if adapter is None or letter.lease_until is None or letter.tries >= TRIES or _reply(letter):
+            return False
+        return now - letter.lease_until + timedelta(seconds=LEASE_SECONDS) < adapter.caps.again
 
     def _kept_true(self, letter: LetterRow, message: Message) -> bool:
         """Whether this copy has buttons that can grow old where it lies."""
@@ -359,14 +394,30 @@ class Deliverer:
         town = self.towns.of(tx)
         if letter.answer:
             return
+        if isinstance(outcome, Gone) and not outcome.closed:
+            self._left(tx, letter, town, now)
+        elif letter.to_room:  # the place is there: it is the platform, or this message
+            town = replace(town, outside=town.outside - {letter.surface})
         if letter.to_room:
-            if isinstance(outcome, Gone) and not outcome.closed:
-                people.room_gone(tx, letter.surface, letter.address or "")
-            else:  # the place is there: it is the platform, or this message
-                town = replace(town, outside=town.outside - {letter.surface})
             letters.write(tx, from_room(tx, letter, town, now, self.fresh))
         elif (again := elsewhere(letter, town, now, self.fresh)) is not None:
             letters.write(tx, [again])
+
+    def _left(self, tx: Tx, letter: LetterRow, town: Town, now: datetime) -> None:
+        """Leave an address alone that takes nothing, until somebody speaks from there; the coordinators hear of it once."""
+        address = letter.address or ""
+        if letter.to_room:
+            room = people.room(tx, letter.surface, address)
+            known = room is not None and room.reachable and people.room_gone(tx, letter.surface, address)
+        else:
+            person = town.staff.get(letter.to_staff or "")
+            known = person is not None and (letter.surface, address) in person.chat
+            known = known and people.reachable(tx, letter.surface, address, False)
+        if known:
+            to = tuple(Reader("staff", one.code) for one in town.coordinators) or (Reader("staff", town.final_owner),)
+            whose = {"agency": letter.to_room} if letter.to_room else {"person": letter.to_staff}
+            notice = Notice("address_gone", to, data={"platform": letter.surface, **whose}, soft=True)
+            send(tx, [notice], Act(None, now, town, "clock", self.fresh), cause="address.gone")
 
     def _closed(self, tx: Tx, surface: str, why: str, now: datetime) -> None:
         """A whole platform takes nothing: the coordinators hear of it once, of a spent quota once a month."""
@@ -379,12 +430,19 @@ class Deliverer:
             send(tx, [notice], Act(None, now, town, "clock", self.fresh), cause="platform.closed")
 
     async def recover(self) -> int:
-        """What was leased by somebody who never came back may have arrived: unknown, and said so.
+        """What was leased by somebody who never came back may have arrived.
 
         What is for a platform that is no longer set up is found here too, to go elsewhere.
         """
         await self._start(dict.fromkeys(self.platforms, 0), BATCH)
-        return len(await self.store.transact(lambda tx: letters.lost(tx, self.clock.now(tx))))
+        return await self.store.transact(self._recover)
+
+    def _recover(self, tx: Tx) -> int:
+        now = self.clock.now(tx)
+        lost = letters.lost(tx, now, LOST)
+        for letter in lost:  # from its own moment on: what left as one message goes as one
+            self._unsure(tx, letter, "lease", now, letter.not_before)
+        return len(lost)
 
 
 def rendered(tx: Tx, town: Town, now: datetime, bundle: Sequence[LetterRow], adapter: Adapter) -> Rendered:
@@ -414,15 +472,11 @@ def _named(message: Message, token: str) -> Message:
     return replace(message, choices=tuple(replace(c, token=f"{token}{i}") for i, c in enumerate(message.choices)))
 
 
+def _reply(letter: LetterRow) -> str:
+    """What lets this try answer the event itself: it is good for one."""
+    found: str = letter.doc.get("reply", "") if letter.tries < 2 else ""
+    return found
+
+
 def _conversation(letter: LetterRow) -> Conversation:
     return letter.surface, letter.address or ""
-
-
-def _bundles(rows: Iterable[LetterRow]) -> list[list[LetterRow]]:
-    """What is due for one person leaves together, what is urgent only with its moment's; in a room and as an answer each alone."""
-    found: dict[object, list[LetterRow]] = defaultdict(list)
-    for row in rows:
-        alone = row.id if row.answer or row.to_room or row.surface in INSIDE else 0
-        moment = row.not_before if row.urgent else None
-        found[row.surface, row.address, row.to_staff, row.urgent, moment, alone].append(row)
-    return list(found.values())

@@ -17,6 +17,7 @@ from bot.clock import real
 from bot.settings import Settings, not_read
 from storage import cases, inbox, letters, people
 from storage import journal as chain
+from storage.letters import LetterRow
 from storage.migrate import check as check_version
 from storage.migrate import upgrade
 from storage.store import Tx, address
@@ -287,8 +288,8 @@ class NoSuchNumber(Exception):
         super().__init__(f"{text} という番号の相談は見つかりませんでした。")
 
 
-def journal(settings: Settings, text: str) -> list[dict[str, object]]:
-    """A case's journal, oldest first, as contracts.md promises it."""
+def journal(settings: Settings, text: str, *, with_letters: bool = False) -> list[dict[str, object]]:
+    """A case's journal, oldest first, as contracts.md promises it; then what has become of its letters, in no chain."""
     found = numbers.find(text)
     number = found[0] if found else text
 
@@ -296,7 +297,7 @@ def journal(settings: Settings, text: str) -> list[dict[str, object]]:
         case = cases.load(tx, number, lock=False)
         if case is None:
             raise NoSuchNumber(text)
-        return [
+        lines: list[dict[str, object]] = [
             {
                 "seq": line.seq, "at": line.at.isoformat(), "case": number, "kind": line.kind, "actor": line.actor,
                 "surface": line.surface, "from": line.source, "to": line.dest, "data": line.data, "prev": line.prev,
@@ -304,8 +305,27 @@ def journal(settings: Settings, text: str) -> list[dict[str, object]]:
             }
             for line in chain.read(tx, case.id)
         ]  # fmt: skip
+        brought = letters.of_case(tx, case.id, None)[::-1] if with_letters else []
+        return lines + [_letter(row, number) for row in brought]
 
     return run(settings, lambda app: app.store.read(read))
+
+
+def _letter(row: LetterRow, number: str) -> dict[str, object]:
+    """A letter beside the journal, with the journal's keys; who or which room, never an account, never a word of it."""
+    state = "pending" if row.state == "leased" else row.state
+    data = {
+        "to": row.to_staff or row.to_room,
+        "surface": row.surface,
+        "kind": row.kind,
+        "why": row.why,
+        "tries": row.tries,
+    }
+    return {
+        "seq": None, "at": (row.sent_at or row.created_at).isoformat(), "case": number, "kind": f"letter.{state}",
+        "actor": row.by_staff, "surface": row.surface, "from": None, "to": None,
+        "data": data | ({"again": True} if row.resent else {}), "prev": None, "hash": None,
+    }  # fmt: skip
 
 
 def verify(settings: Settings) -> tuple[bool, list[str]]:

@@ -1,7 +1,7 @@
 """A letter as one reader sees it now: cards are rendered from the present state, so every copy tells the truth."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -44,7 +44,11 @@ class Reading:
         return self._marks.get(case_id, "")
 
     def card(self, letter: LetterRow) -> Card:
-        """Render one letter as it is true now."""
+        """Render one letter as it is true now; what goes once more says so."""
+        shown = self._card(letter)
+        return replace(shown, text=f"{self.voice.say('answer.resent')}\n{shown.text}") if letter.resent else shown
+
+    def _card(self, letter: LetterRow) -> Card:
         if letter.kind == "answer":
             return as_written(letter)
         if letter.case_id is None:

@@ -208,6 +208,7 @@ class Receiver:
         else:
             return Answered(None)
         speaker = self._speaker(event, town)
+        self._back(tx, event, speaker)
         leaving: list[Leaving] = []
         talk = _Talk(self, tx, town, now, speaker, event, id_, room, self._shared(tx, event), leaving)
         if not flooding or talk.danger:
@@ -223,6 +224,8 @@ class Receiver:
         platform = event.address.platform
         if inbox.arrive(tx, id_, arrival) is None:
             return Answered(None)
+        if event.at and inbox.newest_news(tx, platform, event.address.conversation, id_) > event.at.isoformat():
+            return Answered(id_)  # told out of order: what happened later holds
         if isinstance(what, Reachable) and not event.private:
             # Its sender has added us or thrown us out: nothing is known of their own account.
             (people.room_back if what.yes else people.room_gone)(tx, platform, event.address.conversation)
@@ -239,13 +242,14 @@ class Receiver:
         text = None
         if said and event.sender.platform == "web":
             text = texts.put(tx, None, words.clean(said)[: words.LONGEST], event.sender.account, now)[0]
+        news = isinstance(event.what, Reachable | Moved)
         ours = event.sender.platform in INSIDE or event.sender.platform == BY_LETTER
         pressed = event.what.says if ours and isinstance(event.what, Chose) else ""
         return Arrival(
             platform=event.sender.platform, event_id=event.id, natural_key=event.natural or None,
             conversation=event.address.conversation, speaker=event.sender.account,
             kind=KINDS[type(event.what)], text=text, received_at=now,
-            doc={"says": pressed} if pressed else {},
+            doc={"says": pressed} if pressed else {"at": event.at.isoformat()} if news and event.at else {},
         )  # fmt: skip
 
     def _speaker(self, event: Inbound, town: Town) -> Staff | None:
@@ -253,6 +257,13 @@ class Receiver:
         if event.sender.platform in INSIDE or event.sender.platform == BY_LETTER:
             return town.staff.get(account)
         return town.staff.get(town.accounts.get((event.sender.platform, account), ""))
+
+    def _back(self, tx: Tx, event: Inbound, speaker: Staff | None) -> None:
+        """Whoever speaks from an account outside can be written to there again."""
+        platform, account = event.sender.platform, event.sender.account
+        ours = platform in INSIDE or platform == BY_LETTER
+        if speaker is not None and event.private and not ours and (platform, account) not in speaker.chat:
+            people.reachable(tx, platform, account, True)
 
     def _shared(self, tx: Tx, event: Inbound) -> str | None:
         """The agency whose channel or group this was said in."""
@@ -494,7 +505,7 @@ class _Talk:
             else:
                 waits.change(self.tx, standing, wait, self.now)
         send(self.tx, reply.notices, ask.act(), inbox=self.inbox, cause=command.name)
-        return self.answer(reply.message, reply.number, refused=reply.refused)
+        return self.answer(reply.message, reply.number, refused=reply.refused, must=reply.must)
 
     def _remember(self, command: Command, made: Outcome) -> dict[str, object]:
         """What 取消 would mean for the next ten minutes: another legal move, or nothing."""
@@ -642,21 +653,22 @@ class _Talk:
         return self.answer(message, named, refused=type(refusal).__name__)
 
     def answer(
-        self, message: Message, number: str | None, *, refused: str | None = None, preview: dict[str, str] | None = None
-    ) -> Answered:
+        self, message: Message, number: str | None, *, refused: str | None = None, preview: dict[str, str] | None = None,
+        must: bool = False,
+    ) -> Answered:  # fmt: skip
         """Write the answer as a letter to the speaker alone, and what a bare digit or 送る means now."""
         if self.speaker is not None or self.outside:  # inside, a page shows what a stranger is told
-            letters.write(self.tx, [self._letter(message)])
+            letters.write(self.tx, [self._letter(message, must=must)])
         if self.speaker is not None and not self.aside:
             self._keep_turn(message, preview, None)
         return Answered(self.inbox, number, refused, (message,))
 
-    def _letter(self, message: Message, case_id: int | None = None) -> LetterRow:
+    def _letter(self, message: Message, case_id: int | None = None, must: bool = False) -> LetterRow:
         who = self.speaker.code if self.speaker else None
         letter = _answer_letter(self.door.fresh(), who, self.room, message, self.now, self.inbox, case_id)
         if not self.outside:
             return letter
-        letter = _leaving(letter, self.event)
+        letter = replace(_leaving(letter, self.event), must=must)
         if self.leaving is None or (ours := self.door.deliverer.at_once(self.tx, self.town, letter, self.now)) is None:
             return letter
         self.leaving.append(ours)

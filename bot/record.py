@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.pace import Push, Pushed, leaves_at
 from storage import cases, journal, letters, marks, people
-from storage.letters import LetterRow
+from storage.letters import RESENT, LetterRow
 from storage.store import Tx
 from workflow.outcome import Act, Notice, Outcome, Reader
 from workflow.people import Agency, Staff, Town
@@ -19,6 +19,8 @@ INSIDE: Final = frozenset({"web", "console"})
 ONE_TO_ONE: Final = frozenset({"line", "mail"})
 #: Outside, a coordinator's command waits this long, so that an undo is silent (workflow.md §3).
 UNDO_SILENCE: Final = timedelta(minutes=2)
+#: What goes once more to the same place gives it time to come back.
+SECOND_TRY: Final = timedelta(minutes=1)
 
 
 def record(tx: Tx, out: Outcome, *, inbox: int | None = None, answer: Callable[[], LetterRow] | None = None) -> Outcome:
@@ -106,7 +108,7 @@ def room_platforms(agency: Agency, town: Town) -> frozenset[str]:
 def _shared(inside: LetterRow, notice: Notice, to: tuple[str, str], act: Act) -> LetterRow:
     """A room's one letter outside. It is in nobody's noise budget; it waits for the agency's hours, and for a bundle when soft."""
     assert inside.to_room is not None
-    wanted = Push(notice.urgent, notice.soft, False, act.town.agencies[inside.to_room].hours)
+    wanted = Push(notice.urgent, notice.soft, False, act.town.hours_at(inside.to_room))
     return replace(
         inside, id=act.fresh(), surface=to[0], address=to[1], token=new_token(), state="pending", sent_at=None,
         not_before=leaves_at(_earliest(notice, act), wanted, (), None, act.town),
@@ -174,10 +176,11 @@ def elsewhere(letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], 
 
 
 def _anew(letter: LetterRow, now: datetime, fresh: Callable[[], int]) -> LetterRow:
-    """The same letter as one that has not left."""
+    """The same letter as one that has not left; what a platform lends for one answer is spent."""
+    doc = {name: value for name, value in letter.doc.items() if name != "reply"}
     return replace(
         letter, id=fresh(), token=new_token(), created_at=now, not_before=now, state="pending", lease=None, lease_until=None,
-        tries=0, ref=None, why="", sent_at=None, live=False, face="",
+        tries=0, ref=None, why="", sent_at=None, live=False, face="", doc=doc,
     )  # fmt: skip
 
 
@@ -203,6 +206,23 @@ def from_room(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Calla
     act = Act(town.staff.get(letter.by_staff or ""), now, town, "auto", fresh)
     notice = Notice(letter.kind, (reader := Reader("room", letter.to_room),), urgent=letter.urgent, must=letter.must)
     return [_outside(tx, anew, notice, push, act, ()) for push in _pushes(reader, act)]
+
+
+def once_more(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> list[LetterRow]:
+    """A letter that may have arrived and has to: once more, marked 再送, on another surface where its reader has one.
+
+    Else where it went the first time, after a minute. What has gone once more goes no third time.
+    """
+    if letter.resent:
+        return []
+    marked = replace(letter, doc=letter.doc | {RESENT: True})
+    if letter.answer:  # whoever spoke stands there and waits
+        found = []
+    elif letter.to_room is None:
+        found = [one] if (one := elsewhere(marked, town, now, fresh)) else []
+    else:
+        found = from_room(tx, marked, replace(town, outside=town.outside - {letter.surface}), now, fresh)
+    return found or [replace(_anew(marked, now, fresh), not_before=now + SECOND_TRY)]
 
 
 def addresses(person: Staff, town: Town) -> tuple[tuple[str, str], ...]:

@@ -74,6 +74,17 @@ _PLACE: Final = Prepared(select(_T.c.platform, _T.c.conversation).where(_T.c.id 
 _COUNT: Final = Prepared(select(func.count()).select_from(_T).where(_T.c.state == tables.constant("parked")))
 
 
+_NEWS: Final = Prepared(
+    select(_T.c.doc)
+    .where(
+        _T.c.platform == bindparam("of_platform"), _T.c.conversation == bindparam("of_conversation"),
+        _T.c.kind == tables.constant("news"), _T.c.id != bindparam("but"),
+    )
+    .order_by(_T.c.id.desc())
+    .limit(10)
+)  # fmt: skip
+
+
 class Arrived(NamedTuple):
     """An event's row."""
 
@@ -158,6 +169,12 @@ def place(tx: Tx, id: int) -> tuple[str, str] | None:
     """Find on which platform and in which conversation an event was said."""
     row = tx.execute(_PLACE, {"id": id}).first()
     return None if row is None else (row[0], row[1])
+
+
+def newest_news(tx: Tx, platform: str, conversation: str, but: int) -> str:
+    """When the newest news of a conversation but this one happened, ISO 8601; empty: unknown. Rare, so without an index."""
+    found = tx.execute(_NEWS, {"of_platform": platform, "of_conversation": conversation, "but": but})
+    return max((doc.get("at", "") for (doc,) in found), default="")
 
 
 def count_parked(tx: Tx) -> int:

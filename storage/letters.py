@@ -17,6 +17,8 @@ _T: Final = tables.letters
 
 #: Why a letter waits that could have left: its conversation's pace.
 PACED: Final = "pace"
+#: In a letter's doc: it has gone once more, for the first may have arrived.
+RESENT: Final = "resent"
 
 State: TypeAlias = Literal["pending", "leased", "sent", "unknown", "failed", "superseded"]
 
@@ -38,7 +40,7 @@ class LetterRow:
     handoff: int | None = None
     wait: int | None = None
     urgent: bool = False
-    must: bool = False  #: goes once more, elsewhere, when its fate is unknown
+    must: bool = False  #: goes once more, marked, elsewhere where it can, when it may or may not have arrived
     token: str | None = None  #: what its buttons carry
     case_version: int | None = None  #: the version that its buttons were shown at
     inbox_id: int | None = None  #: the words it answers
@@ -54,6 +56,10 @@ class LetterRow:
     cause: str = ""  #: kind of the journal line behind it
     live: bool = False  #: a copy outside that still shows buttons: it is kept true
     face: str = ""  #: a hash of what that copy shows
+
+    @property
+    def resent(self) -> bool:
+        return RESENT in self.doc
 
 
 _NAMES: Final = tuple(f.name for f in fields(LetterRow))
@@ -118,10 +124,11 @@ _FINISH: Final = Prepared(
     )
 )
 _LOST: Final = Prepared(
-    update(_T)
+    select(*_COLUMNS)
     .where(_T.c.state == tables.constant("leased"), _T.c.lease_until < bindparam("now"))
-    .values(state="unknown", why="lease", lease=None, lease_until=None)
-    .returning(*_COLUMNS)
+    .order_by(_T.c.id)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True)
 )
 _STUCK: Final = Prepared(
     select(*_COLUMNS).where(_T.c.state.in_((tables.constant("unknown"), tables.constant("failed")))).order_by(_T.c.id)
@@ -358,9 +365,9 @@ def sent(tx: Tx, rows: Sequence[tuple[LetterRow, str | None]], at: datetime) -> 
         tx.execute(_FINISH, [{"of_id": row.id, "of_lease": row.lease, "ref": ref, **done} for row, ref in rows])
 
 
-def lost(tx: Tx, now: datetime) -> list[LetterRow]:
-    """Make unknown what was leased by somebody who never came back: it may have arrived."""
-    return _letters(tx.execute(_LOST, {"now": now}))
+def lost(tx: Tx, now: datetime, limit: int) -> list[LetterRow]:
+    """Find what was leased by somebody who never came back, and lock it: `finish` it under its lease."""
+    return _letters(tx.execute(_LOST, {"now": now, "limit": limit}))
 
 
 def get(tx: Tx, id: int) -> LetterRow | None:
@@ -413,6 +420,14 @@ def for_person(
         found = found.where(_T.c.case_id == case_id)
     rows = _letters(tx.execute(found.order_by(_T.c.id.desc() if latest else _T.c.id).limit(limit)))
     return rows[::-1] if latest else rows
+
+
+def of_case(tx: Tx, case_id: int, limit: int | None, *, outside: bool = False) -> list[LetterRow]:
+    """List the newest letters about a case (None: all), newest first; `outside`: those that had to be brought somewhere."""
+    found = select(*_COLUMNS).where(_T.c.case_id == case_id)
+    if outside:
+        found = found.where(_T.c.surface.not_in(("web", "console")))
+    return _letters(tx.execute(found.order_by(_T.c.created_at.desc(), _T.c.id.desc()).limit(limit)))
 
 
 def newest_in(tx: Tx, staff: str, room: str | None) -> LetterRow | None:

@@ -288,3 +288,57 @@ def test_every_setting_stands_in_the_example() -> None:
 
     example = (HOUSE / "deploy" / "tsunagi.env.example").read_text("utf-8")
     assert not (missing := [n for n in Settings.model_fields if f"TSUNAGI_{n.upper()}" not in example]), missing
+
+
+#: What a town has to survive, by the number that a test of it names in its docstring: "(fault 17)".
+FAULTS = {
+    1: "killed after the commit, before anything left",
+    2: "killed after the platform took it, before we wrote that down",
+    3: "the platform took it and its answer was lost",
+    4: "nobody listened: it surely did not leave",
+    5: "Slack posts one event four times",
+    7: "Telegram repeats an update that we were killed over",
+    8: "LINE delivers again, and in another order",
+    9: "two people accept within a millisecond",
+    10: "one person presses twice, or on two devices",
+    11: "an acceptance races the expiry",
+    12: "a button of before somebody else took it",
+    13: "a button of an earlier release",
+    14: "a post that cannot prove where it comes from",
+    15: "two processes at the same work",
+    17: "hours of silence, then everything is late",
+    18: "what was late and done while we were away",
+    19: "one case that cannot be rendered or scheduled",
+    20: "a schedule that cannot be kept or never rings",
+    21: "an hour that the clock skips in spring",
+    23: "nine o'clock stays nine o'clock across the change",
+    24: "somebody's time zone changes",
+    25: "a zone gets another name, or none",
+    27: "a holiday inside two working days, or added later",
+    28: "quiet hours begin while something waits for its turn",
+    29: "a platform asks for a pause in one conversation",
+    30: "three hundred letters for one conversation at once",
+    31: "the month's messages are used up",
+    32: "a group gets another id",
+    33: "blocked, archived, revoked",
+    35: "changes of a card arrive out of order, or the card is gone",
+    37: "what a case stands on leaves the town file",
+    39: "the database is locked, restarted or full in the middle",
+    40: "the loops are dead and the process answers",
+}
+
+
+@cache
+def told_by_tests() -> str:
+    """The docstrings of all tests."""
+    found = []
+    for path in sorted((HOUSE / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+                found.append(ast.get_docstring(node) or "")
+    return "\n".join(found)
+
+
+@pytest.mark.parametrize("number", FAULTS, ids=lambda number: f"{number}: {FAULTS[number]}")
+def test_every_fault_to_survive_has_a_test(number: int) -> None:
+    assert f"(fault {number})" in told_by_tests(), f"no test names (fault {number}): {FAULTS[number]}"

@@ -106,7 +106,7 @@ def agree_cadence(case: Case, handoff: Handoff, span: str, act: Act) -> Outcome:
         raise no.LengthenByProposalOnly()
     if act.by is None or not stands("lead", act.by, case, act.town, act.at):
         raise no.LeadOnly(lead=case.lead)
-    hours = act.town.agencies[handoff.to_agency].hours
+    hours = act.town.hours_at(handoff.to_agency)
     if Span.parse(span).after(act.at, hours) > hours.next_open(act.at + LONGEST_INTERVAL):
         raise no.DayOutOfRange(latest=act.at + LONGEST_INTERVAL)
     not_after_death(case)

@@ -280,7 +280,7 @@ def consider(case: Case, handoff: Handoff, until: datetime | None, act: Act, *, 
     if handoff.considered:
         raise no.ConsideredAlready()
     policy = act.town.policies["decide_weekly" if handoff.weekly else "decide"]
-    hours = act.town.agencies[handoff.to_agency].hours
+    hours = act.town.hours_at(handoff.to_agency)
     latest = policy.due(act.at, hours, case.urgency)
     if until is not None and not act.at < until <= hours.end_of_day(latest):
         raise no.DayOutOfRange(latest=latest)
@@ -316,7 +316,7 @@ def answer(case: Case, handoff: Handoff, act: Act, *, text: int | None = None) -
 def waitlist(case: Case, handoff: Handoff, until: datetime | None, act: Act) -> Outcome:
     """Not now, but later: a review date, at most three months away."""
     _check(case, handoff, "waitlist", act)
-    hours = act.town.agencies[handoff.to_agency].hours
+    hours = act.town.hours_at(handoff.to_agency)
     until = until or act.town.policies["waitlist"].due(act.at, hours, case.urgency)
     within(act, until, days=92)
     out = Outcome(case, act)
@@ -369,7 +369,7 @@ def without(case: Case, handoff: Handoff, act: Act) -> Outcome:
     moved = out.move(handoff, "without", condition="", until=None)
     if (stopped := case.wait("decide", handoff.id)) and stopped.paused_left is not None:
         # They were deciding when they named the condition: they have what was left of that.
-        hours = act.town.agencies[handoff.to_agency].hours
+        hours = act.town.hours_at(handoff.to_agency)
         out.name_due("react", moved.id, resumed(stopped, hours, act.at).due_at)
     out.tell("without", reader_of(moved), handoff=moved)
     return out.done()
@@ -499,6 +499,12 @@ def take_late(case: Case, handoff: Handoff, act: Act) -> Outcome:
         winner = next(h for h in case.of_duty(handoff.duty) if h.held)
         raise no.AlreadyTaken(holder=winner.holder, agency=winner.to_agency, at=winner.accepted_at)
     town = act.town
+    if (
+        handoff.duty not in town.duties
+        or handoff.late_accept not in town.staff
+        or handoff.to_agency not in town.agencies
+    ):
+        raise no.NoOfferWaiting()  # what was asked for, or whoever said yes, has left the town meanwhile
     return offer_accepted(
         case,
         town.duties[handoff.duty],

@@ -122,14 +122,23 @@ class Outcome:
     ) -> Self:  # fmt: skip
         """Say something to people (never to the speaker: they get the answer) or to rooms."""
         readers = tuple(dict.fromkeys(Reader("staff", r) if isinstance(r, str) else r for r in to))
-        readers = tuple(r for r in readers if not (r.kind == "staff" and r.code == self.act.who))
+        readers = tuple(r for r in self._there(readers) if not (r.kind == "staff" and r.code == self.act.who))
         if readers:
             urgent = self.case.urgency is not Urgency.NORMAL
+            must = must or (self.case.urgency is Urgency.EMERGENCY and not soft)
             command = self.act.by is not None and self.act.by.has(Role.COORDINATOR)
             self.notices.append(
                 Notice(kind, readers, handoff.id if handoff else None, wait, data, urgent, must, soft, command)
             )
         return self
+
+    def _there(self, readers: tuple[Reader, ...]) -> tuple[Reader, ...]:
+        """Leave out who has left the town; where nobody is left the coordinators hear it: never silence."""
+        town = self.act.town
+        there = tuple(r for r in readers if (r.code in town.staff if r.kind == "staff" else town.members.get(r.code)))
+        if there or not readers:
+            return there
+        return tuple(Reader("staff", code) for code in codes(town.coordinators) or (town.final_owner,))
 
     # -- moving
 

@@ -226,7 +226,11 @@ class Town:
         return self.staff[staff].has(Role.COORDINATOR)
 
     def hours_of(self, staff: str) -> Hours:
-        return self.agencies[self.staff[staff].agency].hours
+        return self.hours_at(self.staff[staff].agency) if staff in self.staff else self.body.hours
+
+    def hours_at(self, agency: str) -> Hours:
+        """An agency's hours; of one that has left the town the coordinating body's, which has its cases now."""
+        return self.agencies.get(agency, self.body).hours
 
     def away(self, staff: str, at: datetime) -> Absence | None:
         """Find the absence that covers `at`."""
@@ -235,15 +239,16 @@ class Town:
     def deputy(self, staff: str, at: datetime) -> str | None:
         """Who answers for this person at `at`: the absence's deputy, else the standing one, if not away too."""
         absence = self.away(staff, at)
-        for code in (absence.deputy if absence else None, self.staff[staff].deputy):
+        standing = self.staff[staff].deputy if staff in self.staff else None
+        for code in (absence.deputy if absence else None, standing):
             if code and code in self.staff and code != staff and not self.away(code, at):
                 return code
         return None
 
     def present(self, people: Iterable[str], at: datetime) -> tuple[str, ...]:
-        """Replace whoever is away by their deputy (kept when there is none), each once, in order."""
+        """Replace whoever is away by their deputy (kept when there is none), each once, in order; who has left is not there."""
         reached: dict[str, None] = {}
-        for code in people:
+        for code in (one for one in people if one in self.staff):
             stand_in = self.deputy(code, at) if self.away(code, at) else None
             reached[stand_in or code] = None
         return tuple(reached)
@@ -255,7 +260,9 @@ class Town:
         return tuple(now + [row for row in self.oncall if row not in now])
 
     def candidates(self, duty: str, district: str | None) -> tuple[Agency, ...]:
-        """Agencies that could be asked for a duty: field and district first, then the file's order."""
+        """Agencies that could be asked for a duty: field and district first, then the file's order; none for one that is no more."""
+        if duty not in self.duties:
+            return ()
         fields = self.duties[duty].fields
         if duty == WATCH:
             return tuple(a for a in self.agencies.values() if a.kind == "watcher")

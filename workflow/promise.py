@@ -139,9 +139,9 @@ def _answering(handoff: Handoff, case: Case) -> str:
 def hours_for(want_owner: str, handoff: Handoff | None, case: Case, town: Town, at: datetime) -> Hours:
     """Business time is the receiving agency's, or that of the agency of whoever owns the wait."""
     if handoff and want_owner in ("receiver", "holder", "head"):
-        return town.agencies[handoff.to_agency].hours
+        return town.hours_at(handoff.to_agency)
     if handoff and want_owner == "sender":
-        return town.agencies[handoff.from_agency].hours
+        return town.hours_at(handoff.from_agency)
     if want_owner in ("official", "final"):
         return town.hours_of(town.final_owner)
     if want_owner == "lead" and case.lead:

@@ -81,6 +81,8 @@ def _due_rungs(case: Case, wait: Wait, handoff: Handoff | None, act: Act) -> lis
 def _ring_one(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung) -> Wait:
     case, act = out.case, out.act
     people = _people(case, wait, handoff, rung, act)
+    if not people and wait.rung >= len(wait.policy.steps(wait.urgency)) - 1:
+        people = (act.town.final_owner,)  # those whom the ladder ends at have all left the town
     again = wait.rung >= len(wait.policy.steps(wait.urgency)) or rung.act not in ("tell", "queue")
     readers = _readers(wait, handoff, rung, tuple(p for p in people if again or p not in wait.told), act)
     _say(out, wait, handoff, rung, readers)

@@ -129,7 +129,7 @@ def _arrive(out: Outcome, event: str, reason: str) -> None:
 
 def _first_check(out: Outcome, watcher: Handoff) -> datetime:
     """見守り begins: the first check-in is at most thirty days away."""
-    hours = out.act.town.agencies[watcher.to_agency].hours
+    hours = out.act.town.hours_at(watcher.to_agency)
     due = Span.parse(out.case.interval or "1mo").after(out.act.at, hours)
     return min(due, Span.parse("30d").after(out.act.at, hours))
 

@@ -17,8 +17,8 @@ def codes(people: Iterable[Staff]) -> tuple[str, ...]:
 
 
 def receivers(handoff: Handoff, town: Town, at: datetime) -> tuple[str, ...]:
-    """Who may answer an offer: the person named and their deputy, else staff and head of the asked agency."""
-    if handoff.to_staff:
+    """Who may answer an offer: the person named and their deputy, else (or once they have left) staff and head of the agency."""
+    if handoff.to_staff and handoff.to_staff in town.staff:
         deputy = town.deputy(handoff.to_staff, at)
         return (handoff.to_staff, deputy) if deputy else (handoff.to_staff,)
     answering = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.WATCHER, Role.HOST)

@@ -39,7 +39,7 @@ def danger_reply(ask: Ask) -> Reply:
     The bot never claims it has. An account nobody knows hears the numbers alone: nobody could be called back (workflow.md §3).
     """
     if not ask.speaker.code:
-        return Reply(danger_message(ask, None))
+        return Reply(danger_message(ask, None), must=True)
     act = ask.act()
     wait, readers = call.raise_call("danger", act, ask.speaker.code)
     notice = Notice(
@@ -50,7 +50,7 @@ def danger_reply(ask: Ask) -> Reply:
         urgent=True,
         must=True,
     )
-    return Reply(danger_message(ask, wait.id), notices=(notice,), calls=(wait,))
+    return Reply(danger_message(ask, wait.id), notices=(notice,), calls=(wait,), must=True)
 
 
 def danger_message(ask: Ask, wait: int | None) -> Message:
@@ -108,7 +108,7 @@ def not_reached(ask: Ask) -> Reply:
     rung, readers = call.ring_call(wait, ask.act())
     to = tuple(Reader("staff", p) for p in readers if p != ask.speaker.code)
     notice = Notice("danger", to, wait=wait.id, data={"person": wait.subject}, urgent=True, must=True)
-    return Reply(danger_message(ask, wait.id), notices=(notice,) if to else (), calls=(rung,))
+    return Reply(danger_message(ask, wait.id), notices=(notice,) if to else (), calls=(rung,), must=True)
 
 
 @command("相談 番号", "everyone", also="そうだん 相談したい 調整役に相談する talk")

@@ -116,7 +116,7 @@ def failed(ask: Ask) -> Outcome:
 def hold(ask: Ask) -> Outcome:
     """Rest a role until a day, at most three months away."""
     case, handoff = ask.pick("hold")
-    return decisions.hold(case, handoff, ask.day(hours=ask.town.agencies[handoff.to_agency].hours), ask.act())
+    return decisions.hold(case, handoff, ask.day(hours=ask.town.hours_at(handoff.to_agency)), ask.act())
 
 
 @command(

@@ -236,7 +236,7 @@ def _listed(ask: Ask, n: int, number: str, list_: str, word: str) -> str:
 def consider(ask: Ask) -> Outcome:
     """Ask for time until a date, once; without a date, as long as the town allows."""
     case, handoff = ask.pick("consider")
-    until = ask.day(required=False, hours=ask.town.agencies[handoff.to_agency].hours)
+    until = ask.day(required=False, hours=ask.town.hours_at(handoff.to_agency))
     return decisions.consider(case, handoff, until, ask.act())
 
 
@@ -281,7 +281,7 @@ def _too_hard(ask: Ask) -> Outcome:
 def waitlist(ask: Ask) -> Outcome:
     """Not now, but later: a date to look again."""
     case, handoff = ask.pick("waitlist")
-    until = ask.day(required=False, hours=ask.town.agencies[handoff.to_agency].hours)
+    until = ask.day(required=False, hours=ask.town.hours_at(handoff.to_agency))
     return decisions.waitlist(case, handoff, until, ask.act())
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from bot.pages import naming, path, saying
+from bot.pages import fates, naming, path, saying
 from bot.pages.beside import chip, holders, owners, wait_label
 from bot.pages.frame import Desk, NotFound, View, at, show, urgency
 from bot.pages.turns import asks_now, card_view
@@ -58,6 +58,7 @@ def _view(tx: Tx, found: Desk, number: str) -> View | None:
     return shown | {
         "path": path.view(found, one, lines), "holders": holders(found, one), "waits": _waits(found, one),
         "issues": _issues(found, one, hidden), "timeline": _timeline(found, one, lines), "written": _written(tx, found, one),
+        "letters": fates.of_case(tx, found, one.id, one.number, _most(found, "letters"), LINES),
     }  # fmt: skip
 
 
@@ -295,8 +296,12 @@ MOVES: Final = frozenset({
 })  # fmt: skip
 
 
+def _most(found: Desk, name: str) -> int:
+    return max(LINES, min(whole_number(found.query(name)) or 0, 2_000))
+
+
 def _timeline(found: Desk, one: Case, lines: Sequence[Line]) -> View:
-    most = max(LINES, min(whole_number(found.query("lines")) or 0, 2_000))
+    most = _most(found, "lines")
     newest = list(reversed(lines))
     shown: View = {
         "id": "timeline", "calm": found.t("まだ何もありません。"), "rows": [_row(found, one, line) for line in newest[:most]],

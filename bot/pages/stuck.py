@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
+from bot.pages.fates import addressee, fate, kind
 from bot.pages.frame import Desk, iso, show
 from bot.words import whole_number
 from storage import cases, figures, inbox, letters, people
@@ -100,10 +101,9 @@ def _letters(tx: Tx, found: Desk) -> list[dict[str, Any]]:
 
 def _letter(found: Desk, row: LetterRow, number: str) -> dict[str, Any]:
     voice = found.voice
-    name = voice.person(row.to_staff) if row.to_staff else voice.agency(row.to_room)
     return {
-        "id": f"letter-{row.id}", "value": row.id, "to": name, "what": voice.label("notice", row.kind), "number": number,
+        "id": f"letter-{row.id}", "value": row.id, "to": addressee(found, row), "what": kind(found, row), "number": number,
         "where": voice.label("surface", row.surface), "why": row.why, "urgent": row.urgent,
-        "state": found.t("届いたかどうか、わかりません") if row.state == "unknown" else found.t("届きませんでした"),
+        "state": fate(found, row), "again": row.resent,
         "at": {"text": voice.moment(row.created_at, found.now), "iso": iso(row.created_at)},
     }  # fmt: skip

@@ -51,6 +51,9 @@ __all__ = [
 
 YEARS: Final = range(2024, 2041)  #: whose holidays a document holds unless the caller names others
 LEAST_MARKS: Final = 60
+#: With none of these nothing would ever leave, or hold.
+AT_LEAST_ONE: Final = frozenset({"push_a_day", "push_a_week_volunteers", "invite_days"})
+NEVER_OPEN: Final = 366  #: days in a row; whoever is closed longer has an end (valid_to)
 #: Staff codes that the journal uses for itself.
 TAKEN: Final = frozenset({"clock", "engine"})
 #: Entries of the code lists that the engine itself speaks of.
@@ -164,6 +167,16 @@ class _Doors:
 @cache
 def _closed(entries: tuple[str, ...], years: range) -> frozenset[date]:
     return expand_closed(entries, years)
+
+
+@cache
+def _longest_closure(open_on: frozenset[int], closed: frozenset[date], years: range) -> int:
+    """Days in a row without an opening, at most, in these years; `open_on` are days of the week, Monday is 0."""
+    longest = idle = 0
+    for number in range(date(years[0], 1, 1).toordinal(), date(years[-1], 12, 31).toordinal() + 1):
+        idle = 0 if (number - 1) % 7 in open_on and date.fromordinal(number) not in closed else idle + 1
+        longest = max(longest, idle)
+    return longest
 
 
 @cache
@@ -297,6 +310,7 @@ class _Reading(Page):
         self._validity("agency", agencies)
         for i, agency in enumerate(agencies):
             self._opening(("agency", i), agency)
+            self._opens(("agency", i), agency, city)
             self._districts(("agency", i, "districts"), agency["districts"], city["districts"])
         if not city["districts"]:
             city["districts"] = list(dict.fromkeys(d for a in agencies for d in a["districts"]))
@@ -308,6 +322,26 @@ class _Reading(Page):
             self.refuse((*path, "open"), "開所時間は hours か open の、どちらか一方で書いてください。")
         if not agency["hours"] and not agency["open"] and agency["kind"] not in VOLUNTEER_KINDS:
             agency["hours"] = OFFICE_HOURS
+
+    def _opens(self, path: Path, agency: Doc, city: Doc) -> None:
+        """Refuse closures after which a wait of this agency would never fall due."""
+        volunteer = not agency["hours"] and not agency["open"]
+        week = (
+            VOLUNTEER_WEEK
+            if volunteer
+            else hours_from("UTC", agency["hours"] or OFFICE_HOURS, agency["open"] or None).week
+        )
+        closed = _closed(tuple(agency["closed"]), self.years)
+        if not volunteer:
+            closed |= _closed(tuple(city["closed"]), self.years) | {
+                date.fromisoformat(d) for d in city["holiday_dates"]
+            }
+        if _longest_closure(frozenset(i for i, day in enumerate(week) if day), closed, self.years) > NEVER_OPEN:
+            whose = (*path, "closed") if agency["closed"] else ("municipality", "closed")
+            self.refuse(
+                whose,
+                f"「{agency['name']}」は、1年以上、開いている日がありません。休みの日(closed)を確かめてください。",
+            )
 
     def _districts(self, path: Path, own: Sequence[str], towns: Sequence[str]) -> None:
         for i, district in enumerate(own):
@@ -461,7 +495,7 @@ class _Reading(Page):
             if name not in before:
                 self.refuse(("limits", name), f"「{name}」という項目はありません。{meant(name, list(before))}")
             most = 23 if name.startswith("quiet_") else 3650
-            whole(0, most)(self, ("limits", name), value)
+            whole(1 if name in AT_LEAST_ONE else 0, most)(self, ("limits", name), value)
         return {**before, **given}
 
     def _marks(self) -> list[str]:

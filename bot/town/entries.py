@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, time
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Final, NoReturn, cast
 from zoneinfo import available_timezones
 
@@ -214,6 +215,8 @@ def _days(page: Page, path: Path, value: object) -> list[str]:
                 page.refuse(path, f"曜日「{day}」はありません。mon-fri や sat,sun のように書いてください。")
         start, end = WEEKDAYS.index(first), WEEKDAYS.index(last)
         named.update(WEEKDAYS[(start + i) % 7] for i in range((end - start) % 7 + 1))
+    if not named:
+        page.refuse(path, "曜日が一つもありません。この当番にはだれの番もまわってきません。")
     return [day for day in WEEKDAYS if day in named]
 
 
@@ -316,9 +319,34 @@ def _reaches_somebody(page: Page, path: Path, rungs: list[Doc]) -> None:
     for i, rung in enumerate(rungs):
         if not rung["to"]:
             page.refuse((*path, i), "この段はだれにも届きません。to に届け先を書いてください。")
+    _climbs(page, path, rungs)
     if not ENDS & set(rungs[-1]["to"]):
         last = (*path, len(rungs) - 1)
         page.refuse(last, f"最後の段は、いつも人がいる所({'・'.join(sorted(ENDS))} のどれか)に届くようにしてください。")
+
+
+def _climbs(page: Page, path: Path, rungs: list[Doc]) -> None:
+    """A rung that lies before the one above it would ring together with it, or never by itself."""
+    for name in ("at", "high", "emergency"):
+        spans = [
+            Span.parse(rung[name] or rung["high"] or rung["at"] if name == "emergency" else rung[name] or rung["at"])
+            for rung in rungs
+        ]
+        for i, (before, span) in enumerate(pairwise(spans), start=1):
+            if _earlier(span, before):
+                page.refuse(
+                    (*path, i), f"「{span}」は、前の段の「{before}」より早くなっています。段は早い順に書いてください。"
+                )
+
+
+def _earlier(one: Span, other: Span) -> bool:
+    """Whether a rung surely lies before another: a share before the due time, all else after it; other units depend on the hours."""
+    shares = one.unit == "%" and one.n < 100, other.unit == "%" and other.n < 100
+    if shares != (False, False):
+        return shares == (True, False) or (shares == (True, True) and one.n < other.n)
+    if one.n == 0 or one.unit == "%":
+        return other.n > 0 and other.unit != "%"
+    return one.unit == other.unit and one.n < other.n
 
 
 def as_is(page: Page, path: Path, value: object) -> Any:

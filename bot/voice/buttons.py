@@ -149,7 +149,7 @@ class Buttons:
 
     def _objects(self) -> bool:
         s, h = self.scene, self.scene.handoff
-        if h is None or h.proxy is None or s.at > s.town.agencies[h.to_agency].hours.add_days(h.proxy.at, 2):
+        if h is None or h.proxy is None or s.at > s.town.hours_at(h.to_agency).add_days(h.proxy.at, 2):
             return False
         return any(p.code in (h.proxy.person, h.holder) for p in s.people)
 

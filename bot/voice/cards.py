@@ -108,7 +108,7 @@ def card(
         return _offer(scene)
     if kind in ("danger", "reached", "absence") or (case is None and kind.endswith("_wanted")):
         return _call(scene)
-    if kind == "platform_closed":
+    if kind in ("platform_closed", "address_gone"):
         return _closed(scene)
     return MAKERS.get(kind, _plain)(scene)
 
@@ -837,8 +837,15 @@ def _capacity(s: Scene) -> Card:
 
 
 def _closed(s: Scene) -> Card:
-    """A chat platform takes nothing from us any more."""
+    """A chat platform takes nothing from us any more, or one person's or room's place there."""
     name = s.voice.label("platform", str(s.data.get("platform", "")))
+    if s.kind == "address_gone":
+        whose = (
+            s.voice.agency(str(s.data["agency"]))
+            if s.data.get("agency")
+            else s.voice.person(str(s.data.get("person") or "-"))
+        )
+        return Card(s.kind, s.say("card.address_gone.title"), s.say("card.address_gone", platform=name, whose=whose))
     key = "card.platform_closed.quota" if s.data.get("why") == "quota" else "card.platform_closed"
     return Card(s.kind, s.say("card.platform_closed.title"), s.say(key, platform=name))
 

@@ -30,7 +30,7 @@ def before_closure(wait: Wait, case: Case, town: Town, at: datetime, voice: Voic
     closed = (again.astimezone(town.tz).date() - last.date()).days - 1
     if closed < (SHORT if today.hour >= NOON else LONG):
         return ""
-    agency = town.agencies[_acting(wait, case, town)]
+    agency = town.agencies.get(_acting(wait, case, town), town.body)
     own = speaker in reach(wait.owner, case, town, at, handoff=handoff, owner=wait.owner)
     return voice.say(
         "closure.own" if own else "closure.others", agency=voice.agency(agency.code), phone=agency.phone or "",

@@ -319,6 +319,8 @@ SENTENCES: dict[str, str] = {
     "card.danger": "{person} has called for help. If a life is in danger, telephone 119 / 110. Nobody has been reached yet. Every 15 minutes we tell the next person, until somebody is.",
     "card.reached.title": "Reached",
     "card.reached": "{person} has telephoned and reached somebody. We stop telling others. Thank you.",
+    "card.address_gone.title": "A contact to check",
+    "card.address_gone": "Messages to {whose} on {platform} do not arrive any more. Other contacts are still used. Please check the contact with the person or agency.",
     "card.platform_closed.title": "A platform cannot be reached",
     "card.platform_closed": "Nothing can be delivered on {platform} any more. Everything has arrived in Tsunagi on the web, and what is urgent goes to the next address. Please ask the operator to check the connection.",
     "card.platform_closed.quota": "This month's messages on {platform} are used up. Everything has arrived in Tsunagi on the web, and what is urgent goes to the next address. Answers to people's own words still arrive.",

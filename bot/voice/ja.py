@@ -322,6 +322,8 @@ SENTENCES: dict[str, str] = {
     "card.danger": "{person}から緊急の知らせです。命の危険があるときは 119 / 110 に電話してください。まだ誰ともつながっていません。つながるまで、15分ごとに次の方にもお知らせします。",
     "card.reached.title": "つながりました",
     "card.reached": "{person}が電話し、つながりました。順のお知らせはここまでです。ありがとうございました。",
+    "card.address_gone.title": "連絡先の確認をお願いします",
+    "card.address_gone": "{whose}の{platform}に、お知らせが届かなくなっています。ほかの連絡先にはお送りしています。連絡先をご本人か機関にご確認ください。",
     "card.platform_closed.title": "届けられない連絡先があります",
     "card.platform_closed": "{platform}にお知らせを届けられなくなっています。つなぎのWebにはすべて届いていて、急ぎのものは次の連絡先へ回しています。運用の担当に、連携の設定の確認をお願いしてください。",
     "card.platform_closed.quota": "{platform}で今月送れる通数を使い切りました。つなぎのWebにはすべて届いていて、急ぎのものは次の連絡先へ回しています。話しかけられたときのお返事は、これまでどおり届きます。",

@@ -245,7 +245,7 @@ class Scene:
     def _about_proxy(self, h: Handoff) -> dict[str, str]:
         if h.proxy is None or self.kind not in ("proxy_told", "proxy_objected"):
             return {}
-        latest = self.town.agencies[h.to_agency].hours.add_days(h.proxy.at, 2)
+        latest = self.town.hours_at(h.to_agency).add_days(h.proxy.at, 2)
         return {
             "by": self.voice.person(h.proxy.by),
             "means": self.voice.label("means", h.proxy.means),

@@ -193,6 +193,7 @@ async def test_every_answer_of_line_is_a_value(
     "after", [Fault(hang=True, accepted=True), Fault(503, accepted=True), Fault(drop=True, accepted=True)]
 )
 async def test_a_push_that_was_taken_is_never_shown_twice(line: LineFake, adapter: Line, after: Fault) -> None:
+    """Taken, and the answer lost: the same key again shows one (fault 3)."""
     letter = parcel()
     line.fails(after)
     assert isinstance(await adapter.send(letter), Later)
@@ -204,6 +205,7 @@ async def test_a_push_that_was_taken_is_never_shown_twice(line: LineFake, adapte
 
 @pytest.mark.parametrize("reply", ["", "a-reply-token"])
 async def test_what_never_left_is_sent_later(line: LineFake, reply: str) -> None:
+    """Nobody listens at LINE: surely not sent, so later (fault 4)."""
     async with LineFake() as nobody:
         port = nobody.url
     adapter = Line(TOKEN, SECRET, port)
@@ -231,6 +233,7 @@ async def test_a_reply_token_older_than_a_minute_becomes_a_push(line: LineFake, 
 async def test_when_the_month_is_used_up_answers_still_go_and_the_figures_say_why(
     line: LineFake, adapter: Line
 ) -> None:
+    """A used-up month is told apart from a full minute (fault 31)."""
     line.limit = 1
     assert isinstance(await adapter.send(parcel()), Sent)
     assert await adapter.quota() == (1, 1)
@@ -381,6 +384,7 @@ async def test_what_people_do_is_heard_or_passed_over(
 
 
 async def test_what_line_delivers_again_is_the_same_event(line: LineFake, adapter: Line) -> None:
+    """A redelivered event has its old name (fault 8)."""
     said = line.says(SUZUKI, "今日")
     first, second = await heard(adapter, said, line.again(said))
     assert (first.id, first.natural) == (second.id, second.natural)
@@ -421,6 +425,7 @@ async def nobody(_event: Inbound) -> None:
     ],
 )
 async def test_an_unsigned_hook_is_forged(line: LineFake, adapter: Line, headers: dict[str, str]) -> None:
+    """No signature, or none of ours (fault 14)."""
     _, body = hook(line.says(SUZUKI, "引受"))
     assert await adapter.take(Hook(headers, body), nobody) == FORGED
 

@@ -173,6 +173,7 @@ async def test_opening_the_home_says_today_and_the_answer_is_published_there(
 async def test_a_message_is_kept_before_it_is_acknowledged_and_once(
     ours: Slack, slack: FakeSlack, inbox: Inbox
 ) -> None:
+    """Slack posts one event four times, and under new ids: it is one (fault 5)."""
     said = slack.says("U1", "引受 385-267-52")
     inbox.broken = True
     assert (await ours.take(hook(said), inbox.hand)).status == 503
@@ -187,6 +188,7 @@ async def test_a_message_is_kept_before_it_is_acknowledged_and_once(
 
 
 async def test_a_hook_that_is_not_slacks_is_forged(ours: Slack, slack: FakeSlack, inbox: Inbox) -> None:
+    """A signature that is wrong, missing or six minutes old (fault 14)."""
     said = slack.says("U1", "今日")
     good = hook(said)
     check = b"ssl_check=1&token=old"
@@ -479,6 +481,7 @@ async def test_every_failure_is_a_delivery_and_is_tried_once(
 
 
 async def test_nobody_listening_means_later(ours: Slack, slack: FakeSlack) -> None:
+    """Nobody listens at Slack: surely not sent, so later (fault 4)."""
     await slack.stop()
     assert await ours.send(parcel()) == Later(30 * S, "ClientConnectorError")
     assert isinstance(await ours.send(parcel(only=SUZUKI, reply=f"http://127.0.0.1:{slack.port}/respond/1")), Later)
@@ -491,6 +494,7 @@ async def test_one_slow_conversation_holds_up_no_other(ours: Slack, slack: FakeS
 
 
 async def test_an_archived_channel_and_a_revoked_token_are_gone(ours: Slack, slack: FakeSlack) -> None:
+    """A channel without anybody, a token without rights (fault 33)."""
     slack.archived.add("C1")
     assert await ours.send(parcel()) == Gone("is_archived")
     assert await ours.send(parcel(to="C404")) == Gone("channel_not_found")

@@ -285,6 +285,7 @@ def test_an_event_says_who_where_and_in_which_language() -> None:
 
 
 def test_both_signs_of_a_migration_are_one_act() -> None:
+    """The old group says where to, the new one from where (fault 32)."""
     bot = Telegram("777:x")
     (old,) = bot.hear(note(None, group(), migrate_to_chat_id=SUPER))
     (new,) = bot.hear(note(None, group(SUPER), migrate_from_chat_id=ROOM) | {"update_id": 999})
@@ -366,6 +367,7 @@ async def test_a_body_that_is_no_update_is_silence(body: bytes) -> None:
 
 @pytest.mark.parametrize("secret", [None, "", "wrong", SECRET + "x", "秘密", "\udcff"])
 async def test_a_hook_without_our_secret_is_forged(secret: str | None) -> None:
+    """No secret token, or another (fault 14)."""
     inbox = Inbox()
     assert await Telegram("777:x", SECRET).take(hook(note("今日"), secret), inbox.hand) == FORGED
     assert await Telegram("777:x", "").take(hook(note("今日"), secret), inbox.hand) == FORGED, "nothing is no secret"
@@ -488,6 +490,7 @@ DELIVERIES: dict[str, tuple[Mischief | None, object, int]] = {
 
 @pytest.mark.parametrize("name", DELIVERIES)
 async def test_what_became_of_a_letter_is_a_value(fake: FakeTelegram, bot: Telegram, name: str) -> None:
+    """Blocked is gone, an unknown 403 disables nobody (fault 33); 429 waits as long as it says (fault 29)."""
     befalls, expected, seen = DELIVERIES[name]
     fake.next("sendMessage", *filter(None, [befalls]))
     mine, others = await asyncio.gather(bot.send(letter(SUZUKI)), later(bot, TANAKA, fake))
@@ -504,6 +507,7 @@ async def later(bot: Telegram, chat: int, fake: FakeTelegram) -> object:
 
 
 async def test_a_closed_port_is_later_and_a_silent_one_too() -> None:
+    """Nobody listens at Telegram: surely not sent, so later (fault 4)."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         nobody = Telegram("777:x", SECRET, f"http://127.0.0.1:{taken.getsockname()[1]}", timeout=0.5)
@@ -523,6 +527,7 @@ async def test_a_bot_without_a_token_says_so_and_sends_nothing() -> None:
 
 
 async def test_a_group_that_became_a_supergroup_gets_the_letter_once(fake: FakeTelegram, bot: Telegram) -> None:
+    """Telegram refuses the old id and names the new one (fault 32)."""
     card = await bot.send(letter(ROOM))
     fake.migrate(ROOM, SUPER)
     gone = await bot.send(letter(ROOM, TAKEN))
@@ -552,6 +557,7 @@ EDITS: dict[str, tuple[Mischief, object]] = {
 
 @pytest.mark.parametrize("name", EDITS)
 async def test_an_edit_is_done_again_until_it_is_true(fake: FakeTelegram, bot: Telegram, name: str) -> None:
+    """An edit made twice changes nothing; "not modified" is done, "not found" is gone (fault 35)."""
     befalls, expected = EDITS[name]
     card = await bot.send(letter(SUZUKI))
     assert isinstance(card, Sent)

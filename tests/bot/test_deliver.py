@@ -69,7 +69,7 @@ async def test_one_a_second_and_conversation_and_nobody_waits_for_another(here: 
 
 
 async def test_a_storm_leaves_the_first_of_every_case_before_any_second(here: Town, toy: Toy) -> None:
-    """Three hundred letters of a hundred cases for one channel: the first hundred are of a hundred cases."""
+    """Three hundred letters of a hundred cases for one channel: the first hundred are of a hundred cases (fault 30)."""
     numbers = [(await here.case(await here.intake())).id for _ in range(100)]
     await post(here, *[("C-busy", case, False) for case in numbers for _ in range(3)])
     left = await leaving(here, toy, 330)
@@ -150,7 +150,7 @@ async def test_what_is_late_for_one_person_leaves_as_one_message(here: Town, toy
 async def test_a_platform_that_takes_nothing_more_is_told_to_the_coordinators_once(
     here: Town, toy: Toy, why: str, words: str
 ) -> None:
-    """Every letter goes to the next address; nobody is told of each of them."""
+    """Every letter goes to the next address; nobody is told of each of them (fault 31), or a token is revoked (fault 33)."""
     toy.says = lambda _parcel: Gone(why, closed=True)
     await post(here, *[(f"C-{n}", None, False) for n in range(4)])
     await here.app.turner.settle()

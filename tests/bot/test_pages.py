@@ -18,7 +18,8 @@ from bot.ask import Ask
 from bot.clock import real
 from bot.pages import demo, live, routes, session
 from bot.pages.frame import COOKIE, desk, local
-from storage import cases, conversation, people
+from storage import cases, conversation, letters, people
+from storage.letters import LetterRow
 from storage.store import DatabaseUnavailable
 from tests.databases import Databases
 from tests.town import Town
@@ -532,6 +533,56 @@ async def test_what_was_said_outside_is_not_offered_again(
     assert "event:drop" in html and "event:again" not in html
     assert "ご本人から、もう一度お願いします" in html
     caplog.clear()
+
+
+async def test_a_case_says_what_became_of_its_letters(lite: Town, served: Any) -> None:
+    """To whom, what about, where, what has become of it, in plain words; and the list of what is stuck says the same."""
+    number = await lite.accepted()
+    case = await lite.case(number)
+    fates: dict[str, tuple[letters.State, str, dict[str, Any]]] = {
+        "届けました": ("sent", "", {}),
+        "届いたかどうか、わかりません": ("unknown", "lease", {}),
+        "届きませんでした(LINEでブロックされています)": ("failed", "bot was blocked", {}),
+        "届きませんでした(LINEの今月の通数を使い切っています)": ("failed", "quota", {}),
+        "届けるのをやめました(高橋さん)": ("failed", "given up: takahashi", {}),
+        "送る前に、用が済みました": ("superseded", "", {}),
+        "これから届けます": ("pending", "", {letters.RESENT: True}),
+    }
+    rows = [
+        LetterRow(
+            id=lite.app.fresh(), kind="ring", surface="line", doc={"what": "first_contact"} | doc, created_at=lite.now, not_before=lite.now,
+            to_staff="ishii", address="U1", case_id=case.id, token=f"token-of-{n:04}", state=state, why=why,
+        )
+        for n, (state, why, doc) in enumerate(fates.values())
+    ]  # fmt: skip
+    await lite.app.store.transact(lambda tx: letters.write(tx, rows))
+    takahashi = await signed_in(lite, served, "takahashi")
+    html = (await takahashi.get(f"/cases/{number}")).text
+    told = html[html.index('id="letters"') :]
+    assert all(words in told for words in fates) and "石井さん" in told and "初回の連絡" in told
+    assert told.count("再送") == 1 and "LINE" in told
+    stuck = (await takahashi.get("/stuck")).text
+    assert all(words in stuck for words in list(fates)[1:4]) and "初回の連絡" in stuck
+    english = (await takahashi.get(f"/cases/{number}?lang=en")).text
+    assert "It did not arrive (blocked on LINE)" in english and "Nobody knows whether it arrived" in english
+
+
+async def test_older_letters_are_a_page_away(lite: Town, served: Any) -> None:
+    number = await lite.accepted()
+    case = await lite.case(number)
+    rows = [
+        LetterRow(
+            id=lite.app.fresh(), kind="offer", surface="mail", doc={}, created_at=lite.now + timedelta(seconds=n), not_before=lite.now,
+            to_staff="ishii", address="a@example.jp", case_id=case.id, token=f"token-of-{n:04}", state="sent", sent_at=lite.now,
+        )
+        for n in range(25)
+    ]  # fmt: skip
+    await lite.app.store.transact(lambda tx: letters.write(tx, rows))
+    takahashi = await signed_in(lite, served, "takahashi")
+    html = (await takahashi.get(f"/cases/{number}")).text
+    assert html.count('id="letter-') == 20 and f"/cases/{number}?letters=40#letters" in html
+    html = (await takahashi.get(f"/cases/{number}?letters=40")).text
+    assert html.count('id="letter-') == 25 and "letters=60" not in html
 
 
 # -- the demonstration's clock, health

@@ -693,3 +693,66 @@ def test_whatever_stands_in_an_entry_is_read_or_refused_in_words(spot: tuple[str
         assert refused.sentence.endswith("。")
     else:
         assert town.build(json.loads(json.dumps(made)), version=1).name
+
+
+#: A schedule that cannot be kept, or would never ring · instead of what · words of the refusal; the refused line says "# here"
+NEVER = [
+    # waits
+    (END + '[waits]\nreact = { normal = "0" }  # here\n', END, "間に合いません"),
+    (END + '[waits]\nreact = { normal = "0min" }  # here\n', END, "間に合いません"),
+    (END + '[waits]\nreact = { high = "0bh" }  # here\n', END, "間に合いません"),
+    (END + '[waits]\nreact = { emergency = "0h" }  # here\n', END, "間に合いません"),
+    (END + '[waits]\nreact = { normal = "100%" }  # here\n', END, "間に合いません"),
+    (END + '[waits]\nreact = { normal = "-1d" }  # here\n', END, "期間"),
+    (END + '[waits]\nreact = { normal = "1.5d" }  # here\n', END, "期間"),
+    (END + '[waits]\nreact = { normal = "0 0 31 2 *" }  # here\n', END, "期間"),
+    (END + '[waits]\nreact = { normal = "never" }  # here\n', END, "期間"),
+    (END + '[waits]\nreact = { normal = "" }  # here\n', END, "空でない"),
+    # cadences
+    (END + '[waits]\ncheckin = { normal = "14mo" }  # here\n', END, "400日"),
+    (END + '[waits]\ncheckin = { high = "0d" }  # here\n', END, "間に合いません"),
+    (END + '[waits]\nplan_review = { normal = "9999999bd" }  # here\n', END, "400日"),
+    # rungs
+    (END + '[waits.react]\nrungs = [{ at = "101%", to = ["final"] }]  # here\n', END, "期間"),
+    (END + '[waits.react]\nrungs = [{ at = "-1bd", to = ["final"] }]  # here\n', END, "期間"),
+    (END + '[waits.react]\nrungs = [{ to = ["final"] }]  # here\n', END, "「at」が書かれていません"),
+    (END + '[waits.react]\nrungs = [\n  { at = "2bd", to = ["receiver"] },\n  { at = "1bd", to = ["final"] },  # here\n]\n', END, "早くなって"),
+    (END + '[waits.react]\nrungs = [\n  { at = "1bd", to = ["receiver"] },\n  { at = "0", to = ["final"] },  # here\n]\n', END, "早くなって"),
+    (END + '[waits.react]\nrungs = [\n  { at = "0", to = ["receiver"] },\n  { at = "50%", to = ["final"] },  # here\n]\n', END, "早くなって"),
+    (END + '[waits.react]\nrungs = [\n  { at = "75%", to = ["receiver"] },\n  { at = "50%", to = ["final"] },  # here\n]\n', END, "早くなって"),
+    (END + '[waits.react]\nrungs = [\n  { at = "0", high = "8bh", to = ["receiver"] },\n  { at = "1bd", high = "4bh", to = ["final"] },  # here\n]\n', END, "早くなって"),
+    (END + '[waits.react]\nemergency_rungs = [\n  { at = "60min", to = ["receiver"] },\n  { at = "30min", to = ["final"] },  # here\n]\n', END, "早くなって"),
+    # the roster
+    (END + "days = []  # here\n", END, "曜日が一つもありません"),
+    (END + 'days = "mon-"  # here\n', END, "曜日"),
+    ('from = "24:30"  # here\n', 'from = "17:15"\n', "時刻"),
+    ('from = "17"  # here\n', 'from = "17:15"\n', "時刻"),
+    # hours that never open
+    (MINSEI + "open = {}  # here\n", MINSEI, "一つもありません"),
+    (MINSEI + 'open = { mon = "" }  # here\n', MINSEI, "空にせず"),
+    (MINSEI + 'open = { mon = "09:00-09:00" }  # here\n', MINSEI, "始まりを先に"),
+    (MINSEI + 'open = { sat = "24:00-24:00" }  # here\n', MINSEI, "始まりを先に"),
+    (FUKUSHI + 'hours = "17:15-08:30"  # here\n', FUKUSHI, "始まりを先に"),
+    (FUKUSHI + 'closed = ["01-01..12-31"]  # here\n', FUKUSHI, "休みの日"),
+    (FUKUSHI + 'closed = ["04-01..12-31", "01-01..03-31"]  # here\n', FUKUSHI, "開いている日がありません"),
+    (MINSEI + 'closed = ["04-01..12-31", "01-01..03-31"]  # here\n', MINSEI, "開いている日がありません"),
+    (MINSEI + 'closed = ["2026-01-01..2026-12-31", "2027-01-01..2027-12-31"]  # here\n', MINSEI, "開いている日がありません"),
+    (CITY + 'closed = ["07-01..12-31", "01-01..06-30"]  # here\n', CITY, "開いている日がありません"),
+    (FUKUSHI + 'open = { tue = "09:00-17:00" }\nclosed = ["08-15..08-13"]  # here\n', FUKUSHI, "休みの日"),
+    # what is never let out
+    (END + "[limits]\npush_a_day = 0  # here\n", END, "1 から"),
+    (END + "[limits]\npush_a_week_volunteers = 0  # here\n", END, "1 から"),
+    (END + "[limits]\ninvite_days = 0  # here\n", END, "1 から"),
+    (END + "[limits]\nquiet_from = 24  # here\n", END, "23 まで"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("new", "old", "sentence"), NEVER, ids=range(len(NEVER)))
+def test_a_schedule_that_never_rings_is_refused_with_its_line(new: str, old: str, sentence: str) -> None:
+    """Impossible waits, rungs, cadences, rosters and hours stop at the door, not in the night (fault 20)."""
+    test_a_mistake_is_refused_with_its_line(new, old, sentence)
+
+
+def test_a_closure_of_some_months_is_a_closure() -> None:
+    text = changed(MINSEI + 'closed = ["2026-05-01..2027-02-28", "12-29..01-03"]\n', MINSEI)
+    assert opens(town.parse(text), "minsei", 2027, 3, 1, 10, 30)
