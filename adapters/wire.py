@@ -15,3 +15,12 @@ def session(url: str, **more: Any) -> aiohttp.ClientSession:
     there = urlsplit(url)
     proxy = None if proxy_bypass(there.hostname or "") else getproxies().get(there.scheme)
     return aiohttp.ClientSession(proxy=proxy, cookie_jar=aiohttp.DummyCookieJar(), **more)
+
+
+async def ping(url: str, seconds: float = 10) -> None:
+    """Let somebody outside know that all is well. Raises aiohttp.ClientError or TimeoutError, also for an answer that says no."""
+    async with (
+        session(url, timeout=aiohttp.ClientTimeout(total=seconds)) as opened,
+        opened.get(url, allow_redirects=False) as answer,
+    ):
+        answer.raise_for_status()

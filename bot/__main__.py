@@ -175,6 +175,7 @@ def _work(args: argparse.Namespace, settings: Settings) -> int | None:
 
     from bot import app as composition
     from bot.operate import at_head
+    from bot.ready import watched
 
     at_head(settings)
 
@@ -183,9 +184,12 @@ def _work(args: argparse.Namespace, settings: Settings) -> int | None:
         try:
             if args.once:
                 await app.turner.settle()
+                app.beats.start(app)
+                await app.beats.finish()
             else:
                 composition.settle_down()
-                await composition.work(app)
+                async with watched(app):
+                    await composition.work(app)
         finally:
             await app.close()
 

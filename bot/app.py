@@ -8,7 +8,7 @@ import platform
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib import import_module
 from pathlib import Path
 
@@ -17,11 +17,14 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from adapters import REGISTRY
 from adapters.base import Adapter, Listening, Outside
 from adapters.webchat import WebChat
+from bot.audit import heed
+from bot.beat import Beats
 from bot.clock import Clock
 from bot.copies import Copies
 from bot.deliver import Deliverer
 from bot.fresh import maker
 from bot.listen import listen
+from bot.ready import Health
 from bot.receive import Receiver
 from bot.remind import Reminder
 from bot.settings import Settings
@@ -54,9 +57,13 @@ class App:
     copies: Copies
     turner: Turner
     web: WebChat
+    beats: Beats
+    began: datetime  #: by this machine's clock
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     beaten: dict[str, float] = field(default_factory=dict)  #: loop → monotonic second of its last turn
     said: set[type[Exception]] = field(default_factory=set)  #: what the log knows of the database's trouble already
+    working: "asyncio.Task[None] | None" = None  #: the loop; None before it begins
+    health: Health = field(default_factory=Health)
 
     def due(self, tx: Tx) -> tuple[datetime, Due]:
         """Now, and what is due."""
@@ -89,10 +96,15 @@ def make(
     copies = Copies(store, clock, towns, fresh, platforms)
     app = App(
         settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh, deliverer), reminder, deliverer, copies,
-        Turner(store, clock, reminder, deliverer, copies), web,
+        Turner(store, clock, reminder, deliverer, copies), web, Beats(holder()), clock.here(),
     )  # fmt: skip
     store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)
     return app
+
+
+def holder() -> str:
+    """Which process this is, among all that share the database."""
+    return f"{platform.node()}:{os.getpid()}"
 
 
 def _platforms(variables: Mapping[str, str]) -> dict[str, Adapter]:
@@ -120,9 +132,9 @@ async def work(app: App) -> None:
     scheduler = AsyncIOScheduler(timezone="UTC")
     scheduler.add_job(beat, "interval", seconds=BEAT, coalesce=True, max_instances=1, misfire_grace_time=None)
     scheduler.start()
-    holder = f"{platform.node()}:{os.getpid()}"
+    app.working = asyncio.current_task()
     listening = [
-        asyncio.create_task(listen(name, one, app.store, app.receiver, holder))
+        asyncio.create_task(listen(name, one, app.store, app.receiver, holder()))
         for name, one in app.deliverer.adapters.items() if isinstance(one, Listening)
     ]  # fmt: skip
     try:
@@ -142,7 +154,7 @@ async def work(app: App) -> None:
         await asyncio.gather(*listening, return_exceptions=True)
         scheduler.shutdown(wait=False)
         await app.receiver.finish()  # its answers are under way then
-        await asyncio.gather(app.deliverer.finish(), app.copies.finish())
+        await asyncio.gather(app.deliverer.finish(), app.copies.finish(), app.beats.finish())
 
 
 def settle_down() -> None:
@@ -173,6 +185,8 @@ async def once(app: App) -> int:
             await app.deliverer.recover()
             app.said.clear()  # something was written: the next trouble is news
             await app.receiver.again_due()
+            await heed(app)
+        app.beats.start(app)
         app.beaten["work"] = loop.time()
         app.said.discard(DatabaseUnavailable)
     except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
@@ -182,9 +196,3 @@ async def once(app: App) -> int:
     except Exception:
         log.exception("a beat went wrong; the next one looks again")
     return rung
-
-
-def loop_age(app: App) -> timedelta | None:
-    """How long ago the loop last turned; None before its first turn."""
-    last = app.beaten.get("work")
-    return None if last is None else timedelta(seconds=asyncio.get_running_loop().time() - last)

@@ -1,5 +1,6 @@
 """The one place that reads the clock. A demonstration's clock is a row: town time then was real time then."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from storage import people
@@ -17,8 +18,9 @@ class Clock:
     A frozen clock (tests, growing the sample town) stands still until it is turned.
     """
 
-    def __init__(self, frozen: datetime | None = None) -> None:
+    def __init__(self, frozen: datetime | None = None, machine: Callable[[], datetime] = real) -> None:
         self.frozen = frozen
+        self._machine = machine  #: this machine's own clock, which may be wrong
         self._offset = timedelta()
         self._demo: bool | None = None  #: unknown until the row has been looked for
 
@@ -31,7 +33,11 @@ class Clock:
             # A database becomes a demonstration when it is made, never later: a real one is asked once.
             self._demo = row is not None
             self._offset = row.town_at - row.real_at if row else timedelta()
-        return real() + self._offset
+        return self._machine() + self._offset
+
+    def here(self) -> datetime:
+        """This machine's time, which nobody turns but a test."""
+        return self.frozen or self._machine()
 
     def forget(self) -> None:
         """Look for the row again."""

@@ -22,6 +22,8 @@ BATCH: Final = 20
 LEASE_SECONDS: Final = 60.0
 #: Changing a card twice changes nothing: what may have arrived is simply done again.
 UNSURE: Final = timedelta(seconds=30)
+#: What cannot be worded will not be for a while.
+UNWRITTEN: Final = timedelta(minutes=30)
 
 
 class Copies:
@@ -67,7 +69,14 @@ class Copies:
         if adapter is None:
             await self.store.transact(lambda tx: letters.copy(tx, letter.id, live=False))
             return
-        shown = await self.store.transact(lambda tx: self._shown(tx, letter, adapter))
+        try:
+            shown = await self.store.transact(lambda tx: self._shown(tx, letter, adapter))
+        except (DatabaseUnavailable, DatabaseReadOnly):
+            raise
+        except Exception:  # a defect of ours: it stays as it is for a while, and the others are looked at
+            log.exception("a copy could not be worded anew: %s", letter.id)
+            await self.store.transact(lambda tx: self._unwritten(tx, letter))
+            return
         outcome: Delivery = Sent()
         if shown.face != letter.face and isinstance(adapter, Editor):
             outcome = await self._edited(adapter, letter, shown)
@@ -102,7 +111,7 @@ class Copies:
             case Sent():
                 followed = adapter.caps.follow and over
                 live = (open_ and not followed) or (adapter.caps.edit and shown.moving)
-                letters.copy(tx, letter.id, live=live, face=shown.face, version=version)
+                letters.copy(tx, letter.id, live=live, face=shown.face, version=version, why="")
                 if followed:
                     self._follow(tx, letter)
             case Later(after):
@@ -113,6 +122,9 @@ class Copies:
                 letters.copy(tx, letter.id, live=False, version=version)
                 if open_:
                     self._follow(tx, letter)
+
+    def _unwritten(self, tx: Tx, letter: LetterRow) -> None:
+        letters.copy(tx, letter.id, live=True, again=self.clock.now(tx) + UNWRITTEN, why=letters.UNWRITTEN)
 
     def _follow(self, tx: Tx, letter: LetterRow) -> None:
         """A new message instead of a change; whoever caused the change has been answered already."""

@@ -27,11 +27,12 @@ from adapters.base import (
     together,
 )
 from bot.clock import Clock
+from bot.pace import pause
 from bot.reading import Reading
 from bot.record import INSIDE, elsewhere, from_room, once_more, send
 from bot.towns import Towns
 from bot.voice import voice_for
-from storage import beats, letters, paces, people, turns
+from storage import beats, cases, letters, paces, people, turns
 from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.turns import Turn
@@ -50,6 +51,8 @@ LOST: Final = 500  #: looked at in one beat
 #: Who has had the first message of a case lately waits for the others' first.
 LATELY: Final = timedelta(hours=1)
 QUOTA: Final = "quota"
+UNWORDED: Final = 3  #: tries after which a coordinator hears of a letter that must arrive and cannot be worded
+LAST_WORDING: Final = 8  #: … and after which it has failed: a day later
 #: The same letter, the same key, whichever process sends it.
 KEYS: Final = uuid.UUID("6a1f7f5e-6e0e-4d53-9a43-7d6f6e7b9c10")
 
@@ -209,7 +212,7 @@ class Deliverer:
             return None
         try:
             return rendered(tx, town, now, bundle, adapter)
-        except (KeyError, ValueError, TypeError):
+        except (LookupError, ValueError, TypeError, AttributeError):
             return None  # tried again, and heard of, by itself
 
     def _gap(self, letter: LetterRow) -> timedelta | None:
@@ -268,7 +271,9 @@ class Deliverer:
             await self._settled(bundle, Gone(f"no adapter for {first.surface}"), None)
             return
         if shown is None:
-            shown = await self.store.transact(lambda tx: self._rendered(tx, bundle, adapter))
+            bundle, shown = await self._worded(bundle, adapter)
+        if shown is None:
+            return
         outcome = await self._handed(adapter, Address(first.surface, first.address or ""), shown.message, first)
         await self._settled(bundle, outcome, shown)
 
@@ -282,6 +287,46 @@ class Deliverer:
         except Exception as broken:  # an adapter that raises has a defect; its letter may have left
             log.exception("an adapter raised: %s", adapter.name)
             return Unknown(type(broken).__name__)
+
+    async def _worded(self, bundle: list[LetterRow], adapter: Adapter) -> tuple[list[LetterRow], Rendered | None]:
+        """Render what leaves. What a defect of ours keeps from being worded never left: it waits, and the others leave."""
+        try:
+            return bundle, await self.store.transact(lambda tx: self._rendered(tx, bundle, adapter))
+        except (DatabaseUnavailable, DatabaseReadOnly):
+            raise
+        except Exception:
+            log.exception("not worded: letters %s", ", ".join(str(letter.id) for letter in bundle))
+        mute = [
+            letter for letter in bundle if len(bundle) == 1 or not await self._can_be_worded(letter, adapter)
+        ] or bundle
+        await self.store.transact(lambda tx: self._unwritten(tx, mute))
+        rest = [letter for letter in bundle if letter not in mute]
+        return await self._worded(rest, adapter) if rest else ([], None)
+
+    async def _can_be_worded(self, letter: LetterRow, adapter: Adapter) -> bool:
+        try:
+            await self.store.read(lambda tx: rendered(tx, self.towns.of(tx), self.clock.now(tx), [letter], adapter))
+        except (DatabaseUnavailable, DatabaseReadOnly):
+            raise
+        except Exception:
+            return False
+        return True
+
+    def _unwritten(self, tx: Tx, mute: Sequence[LetterRow]) -> None:
+        """Put them off, each time for longer; of one that must arrive the coordinators hear, and after the last try it failed."""
+        now = self.clock.now(tx)
+        for letter in mute:
+            assert letter.lease is not None
+            again = now + pause(letter.tries - 1)
+            state: letters.State = "pending" if letter.tries < LAST_WORDING else "failed"
+            kept = letters.finish(
+                tx, letter.id, letter.lease, state=state, at=now, why=letters.UNWRITTEN, not_before=again
+            )
+            if kept and letter.must and letter.tries == UNWORDED:
+                town = self.towns.of(tx)
+                case = cases.refs(tx, ids=[letter.case_id], limit=1) if letter.case_id else []
+                notice = Notice("unwritten", _coordinators(town), data={"number": case[0].number if case else ""})
+                send(tx, [notice], Act(None, now, town, "clock", self.fresh), cause="letter.unwritten")
 
     def _rendered(self, tx: Tx, bundle: list[LetterRow], adapter: Adapter) -> Rendered:
         """Render what leaves, and remember what each of its buttons says: a tap brings the button's name alone."""
@@ -425,8 +470,7 @@ class Deliverer:
         today = now.astimezone(town.tz).replace(hour=0, minute=0, second=0, microsecond=0)
         since = today.replace(day=1) if why == QUOTA else today
         if beats.claim(tx, f"closed:{surface}:{why}", since, now):
-            to = tuple(Reader("staff", one.code) for one in town.coordinators) or (Reader("staff", town.final_owner),)
-            notice = Notice("platform_closed", to, data={"platform": surface, "why": why})
+            notice = Notice("platform_closed", _coordinators(town), data={"platform": surface, "why": why})
             send(tx, [notice], Act(None, now, town, "clock", self.fresh), cause="platform.closed")
 
     async def recover(self) -> int:
@@ -443,6 +487,10 @@ class Deliverer:
         for letter in lost:  # from its own moment on: what left as one message goes as one
             self._unsure(tx, letter, "lease", now, letter.not_before)
         return len(lost)
+
+
+def _coordinators(town: Town) -> tuple[Reader, ...]:
+    return tuple(Reader("staff", one.code) for one in town.coordinators) or (Reader("staff", town.final_owner),)
 
 
 def rendered(tx: Tx, town: Town, now: datetime, bundle: Sequence[LetterRow], adapter: Adapter) -> Rendered:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
+from urllib.parse import urlsplit
 
 import segno
 
@@ -122,11 +123,22 @@ def check(settings: Settings) -> Iterator[str]:
         ready = f"ready ({_way_in(name, outside[name], settings)}); {_known(name, found)}" if not lacks else ""
         yield f"{name}: {ready or f'missing {lacks[0]}'}"
         yield from (f"{name}: missing {more}" for more in lacks[1:])
+    yield f"heartbeat: {_heart(settings)}"
     yield from _not_here(found, frozenset(outside))
     for name in not_read():
         yield f"not read by this version: {name}"
     if wrong := [name for name, lacks in lacking.items() if lacks]:
         raise NotSetUp(wrong)
+
+
+def _heart(settings: Settings) -> str:
+    """Whom the auditor tells that all is well; of an address that may be a secret the host alone."""
+    host = urlsplit(settings.heartbeat_url).hostname
+    return (
+        f"each minute to {host} while all is well"
+        if host
+        else "nobody outside is told that all is well (TSUNAGI_HEARTBEAT_URL)"
+    )
 
 
 def _lacking(name: str, adapter: Outside, settings: Settings) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""When a push may leave: the noise budget and quiet hours. Inside (web chat, console) all shows at once; nothing is ever dropped."""
+"""When a push may leave: the noise budget and quiet hours. Inside (web chat, console) all shows at once; nothing is ever dropped.
+
+And when what failed by a defect of ours is tried again.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, time, timedelta
@@ -11,6 +14,8 @@ from workflow.people import Town
 BUNDLES: Final = (time(8, 30), time(12, 0), time(16, 30))
 A_DAY: Final = 3
 A_WEEK_VOLUNTEER: Final = 1
+#: Until the next try of what failed once, twice …; the last one again and again.
+PAUSES: Final = tuple(timedelta(minutes=m) for m in (1, 5, 30, 120, 360))
 
 
 class Push(NamedTuple):
@@ -29,6 +34,11 @@ class Pushed(NamedTuple):
     at: datetime
     case: int | None
     urgent: bool
+
+
+def pause(tries: int) -> timedelta:
+    """How long what has failed so often before rests when it fails once more."""
+    return PAUSES[min(tries, len(PAUSES) - 1)]
 
 
 def leaves_at(earliest: datetime, push: Push, others: Sequence[Pushed], case: int | None, town: Town) -> datetime:

@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.clock import Clock
 from bot.notice import notice_ends
+from bot.pace import pause
 from bot.record import record, send
 from bot.towns import Towns
 from storage import cases, timers, waits
@@ -32,15 +33,13 @@ class Reminder:
         self.clock = clock
         self.towns = towns
         self.fresh = fresh
-        self.parked: dict[int, str] = {}  #: timers whose case could not be rung, and why; the others go on
 
     async def ring_due(self, limit: int = BATCH) -> int:
         """Ring what is due now, at most `limit` timers; answer how many rang."""
         found = await self.store.read(lambda tx: timers.due(tx, self.clock.now(tx), limit))
         by_case: dict[int | None, list[Timer]] = {}
         for timer in found:
-            if timer.id not in self.parked:
-                by_case.setdefault(timer.case_id, []).append(timer)
+            by_case.setdefault(timer.case_id, []).append(timer)
         due, rung = list(by_case.values()), 0
         for i in range(0, len(due), GROUP):
             rung += sum(await asyncio.gather(*map(self._ring_in_turn, due[i : i + GROUP])))
@@ -51,16 +50,16 @@ class Reminder:
         return sum([await self.ring_one(timer) for timer in due])
 
     async def ring_one(self, timer: Timer) -> bool:
-        """Ring one timer in its own transaction; one that cannot be rung is set aside and the others go on."""
+        """Ring one timer in its own transaction; one that cannot be rung waits longer each time, and the others go on."""
         try:
             return await self.store.transact(lambda tx: self._ring(tx, timer))
         except SlowerWriter:
             return False  # somebody is at the case: the next beat looks again
         except (DatabaseUnavailable, DatabaseReadOnly):
             raise  # nothing is wrong with the timer
-        except Exception as broken:
-            log.exception("a timer was set aside: %s of case %s", timer.id, timer.case_id)
-            self.parked[timer.id] = type(broken).__name__
+        except Exception:
+            log.exception("a timer could not be rung: %s of case %s", timer.id, timer.case_id)
+            await self.store.transact(lambda tx: timers.put_off(tx, timer, self.clock.now(tx) + pause(timer.tries)))
             return False
 
     def _ring(self, tx: Tx, timer: Timer) -> bool:

@@ -21,6 +21,7 @@ from bot.clock import real
 from bot.operate import at_head, keep_town, run
 from bot.pages import routes
 from bot.pages.live import Feed
+from bot.ready import watched
 from bot.settings import Settings
 from storage import people
 
@@ -48,7 +49,8 @@ def _run(settings: Settings, listening: socket.socket) -> None:
         server.feed = pages.state.feed
         working = asyncio.create_task(composition.work(app))
         try:
-            yield
+            async with watched(app):
+                yield
         finally:
             await _end(app, working)
 

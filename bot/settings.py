@@ -58,6 +58,7 @@ class Settings(BaseSettings):
     line_api_url: str = ""
     smtp_url: SecretStr = _NOTHING
     mail_from: str = ""
+    heartbeat_url: str = ""
 
     @field_validator("base_url")
     @classmethod
@@ -66,6 +67,13 @@ class Settings(BaseSettings):
         if url and not re.match(r"https?://[^/\s]", url):
             raise ValueError("a web address begins with http:// or https://, as in https://tsunagi.example.jp")
         return url.rstrip("/")
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _pinged(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("the address to be pinged begins with http:// or https://")
+        return url
 
     @property
     def loopback(self) -> bool:

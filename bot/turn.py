@@ -95,10 +95,7 @@ class Turner:
             if due > await self.now():
                 await self.set(due)
             rung += await self.settle()
-            left = await self._due(due)
-            if left and all(timer.id in self.reminder.parked for timer in left):
-                break  # only timers that were set aside are left
-            if left:
+            if await self._due(due):
                 await asyncio.sleep(0)  # another process is at them
             if told and (waiting := told(due, rung)):
                 await waiting

@@ -15,6 +15,7 @@ _L: Final = tables.leases
 
 _CLAIM: Final = Prepared(insert_new(_B, _B.c.name))
 _LAST: Final = Prepared(select(func.max(_B.c.instant)).where(_B.c.name == bindparam("name")))
+_FORGET: Final = Prepared(delete(_B).where(_B.c.name == bindparam("name"), _B.c.instant != bindparam("but")))
 _TAKE: Final = Prepared(
     insert_or_update(
         _L,
@@ -37,6 +38,11 @@ def last(tx: Tx, name: str) -> datetime | None:
     """Find the newest instant of a beat that was claimed."""
     found: datetime | None = tx.execute(_LAST, {"name": name}).scalar()
     return found
+
+
+def forget(tx: Tx, name: str, but: datetime) -> None:
+    """Keep one instant of a beat and no other."""
+    tx.execute(_FORGET, {"name": name, "but": but})
 
 
 def take(tx: Tx, name: str, holder: str, now: datetime, until: datetime) -> bool:

@@ -15,7 +15,8 @@ from storage.store import Tx
 @cache
 def _look(platforms: tuple[str, ...]) -> Prepared:
     each = [letters.next_to(name).scalar_subquery() for name in platforms]
-    return Prepared(select(timers.NEXT.scalar_subquery(), letters.OF_STALE.exists(), *each))
+    timer = (timers.NEXT.scalar_subquery(), timers.NEXT_AGAIN.scalar_subquery())
+    return Prepared(select(*timer, letters.OF_STALE.exists(), *each))
 
 
 class Due(NamedTuple):
@@ -27,5 +28,6 @@ class Due(NamedTuple):
 
 
 def look(tx: Tx, now: datetime, platforms: tuple[str, ...]) -> Due:
-    timer, stale, *each = tx.execute(_look(platforms), {"now": now}).one()
-    return Due(timer, bool(stale), {name: at for name, at in zip(platforms, each, strict=True) if at})
+    timer, again, stale, *each = tx.execute(_look(platforms), {"now": now}).one()
+    waiting = {name: at for name, at in zip(platforms, each, strict=True) if at}
+    return Due(timers.sooner((timer, again)), bool(stale), waiting)

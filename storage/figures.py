@@ -43,6 +43,7 @@ _STUCK: Final = Prepared(
     .group_by(_L.c.state)
 )
 _READ_ONLY: Final = Prepared(select(func.current_setting(tables.constant("transaction_read_only"))))
+_THERE: Final = Prepared(select(func.clock_timestamp()))
 
 
 class Result(NamedTuple):
@@ -79,6 +80,12 @@ def mark(tx: Tx) -> str:
 def takes_changes(tx: Tx) -> bool:
     """Say whether the database takes changes; inside `Store.transact`, where SQLite has asked for its lock already."""
     return tx.dialect == "sqlite" or tx.execute(_READ_ONLY).scalar() == "off"
+
+
+def database_clock(tx: Tx) -> datetime | None:
+    """What time the database has; None for SQLite, which has our own."""
+    found: datetime | None = None if tx.dialect == "sqlite" else tx.execute(_THERE).scalar()
+    return found
 
 
 def figures(tx: Tx, now: datetime) -> Figures:

@@ -4,11 +4,11 @@
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import orjson
 from sqlalchemy import bindparam, insert, select, update
@@ -24,6 +24,7 @@ _C: Final = tables.cases
 _M: Final = tables.municipality
 
 _CANONICAL: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+_Ends: TypeAlias = dict[int | None, tuple[str | None, int, str]]  #: case (None: the town) → number, seq, head
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class Breach:
     number: str | None
     seq: int
     what: str  #: hash | prev | seq | head
+    case_id: int | None = None  #: None: the town
 
 
 def line_hash(prev: str, line: Mapping[str, object]) -> str:
@@ -114,30 +116,43 @@ def last_actor(tx: Tx, case_id: int) -> str | None:
     return found
 
 
-def verify(tx: Tx) -> Iterator[Breach]:
+def verify(tx: Tx, only: Sequence[int] | None = None, *, town: bool = True) -> Iterator[Breach]:
     """Go through every chain and yield each place where it does not hold."""
-    ends: dict[int | None, tuple[str | None, int, str]] = {
-        row.id: (row.number, row.seq, row.head) for row in tx.execute(_HEADS)
-    }
-    for row in tx.execute(_TOWN_END):
-        ends[None] = (None, row.seq, row.head)
-    for case, lines in groupby(map(_line, tx.execute(_ALL)), key=lambda line: line.case_id):
+    heads, lines = _HEADS, _LINES
+    if only is not None:
+        heads, lines = heads.where(_C.c.id.in_(only)), lines.where(_T.c.case_id.in_(only))
+    yield from _broken(tx.execute(lines.where(_T.c.case_id.is_not(None)).order_by(_T.c.case_id, _T.c.seq)), {
+        row.id: (row.number, row.seq, row.head) for row in tx.execute(heads)
+    })  # fmt: skip
+    if town:
+        end = tx.execute(_TOWN_END).first()
+        ends: _Ends = {None: (None, end.seq, end.head)} if end else {}
+        yield from _broken(tx.execute(_LINES.where(_T.c.case_id.is_(None)).order_by(_T.c.seq)), ends)
+
+
+def _broken(rows: Iterable[Record], ends: _Ends) -> Iterator[Breach]:
+    """`ends`: what the cases, or the municipality, remember of the end of their chain."""
+    for case, lines in groupby(map(_line, rows), key=lambda line: line.case_id):
         seq, head = 0, ""
         for line in lines:
             if line.seq != seq + 1:
-                yield Breach(line.number, line.seq, "seq")
+                yield Breach(line.number, line.seq, "seq", case)
             if line.prev != head:
-                yield Breach(line.number, line.seq, "prev")
+                yield Breach(line.number, line.seq, "prev", case)
             if line.hash != line_hash(line.prev, _hashed(line)):
-                yield Breach(line.number, line.seq, "hash")
+                yield Breach(line.number, line.seq, "hash", case)
             seq, head = line.seq, line.hash
-        # What the case, or the municipality, remembers of its chain's end.
-        number, *remembered = ends.pop(case)
+        number, *remembered = ends.pop(case, (None, 0, ""))
         if remembered != [seq, head]:
-            yield Breach(number, seq, "head")
-    for number, length, _ in ends.values():
+            yield Breach(number, seq, "head", case)
+    for case, (number, length, _) in ends.items():
         if length:
-            yield Breach(number, length, "head")
+            yield Breach(number, length, "head", case)
+
+
+def changed(tx: Tx, after_id: int) -> list[int | None]:
+    """List the cases that were written of after a line; None among them stands for the town."""
+    return [case for (case,) in tx.execute(_CHANGED, {"after": after_id})]
 
 
 def _chain(
@@ -204,9 +219,9 @@ _TAIL: Final = Prepared(_LINES.where(_T.c.id > bindparam("after")).order_by(_T.c
 _LAST_ACTOR: Final = Prepared(
     select(_T.c.actor).where(_T.c.case_id == bindparam("case")).order_by(_T.c.seq.desc()).limit(1)
 )
-_ALL: Final = _LINES.order_by(_T.c.case_id, _T.c.seq)
+_CHANGED: Final = Prepared(select(_T.c.case_id).where(_T.c.id > bindparam("after")).distinct())
 _NEWEST: Final = Prepared(select(_T.c.id).order_by(_T.c.id.desc()).limit(1))
-_HEADS: Final = Prepared(select(_C.c.id, _C.c.number, _C.c.seq, _C.c.head))
+_HEADS: Final = select(_C.c.id, _C.c.number, _C.c.seq, _C.c.head)
 _TOWN_END: Final = Prepared(select(_M.c.seq, _M.c.head))
 _TOWN_END_LOCKED: Final = Prepared(select(_M.c.seq, _M.c.head).with_for_update())
 _TOWN_ENDS: Final = Prepared(update(_M).values(seq=bindparam("last"), head=bindparam("hash")))

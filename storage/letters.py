@@ -19,6 +19,8 @@ _T: Final = tables.letters
 PACED: Final = "pace"
 #: In a letter's doc: it has gone once more, for the first may have arrived.
 RESENT: Final = "resent"
+#: … or because it could not be worded; of a copy outside: it could not be worded anew.
+UNWRITTEN: Final = "unwritten"
 
 State: TypeAlias = Literal["pending", "leased", "sent", "unknown", "failed", "superseded"]
 
@@ -315,10 +317,13 @@ def lease_stale(tx: Tx, now: datetime, limit: int, seconds: float) -> list[Lette
 
 
 def copy(
-    tx: Tx, id: int, *, live: bool, face: str | None = None, version: int | None = None, again: datetime | None = None
-) -> None:
+    tx: Tx, id: int, *, live: bool, face: str | None = None, version: int | None = None, again: datetime | None = None,
+    why: str | None = None,
+) -> None:  # fmt: skip
     """Keep what a copy shows now; `live` False: it will not change any more. `again`: nobody looks at it before then."""
     changes: dict[str, Any] = {"live": live, "lease": None, "lease_until": again}
+    if why is not None:
+        changes["why"] = why
     if face is not None:
         changes["face"] = face
     if version is not None:

@@ -41,9 +41,15 @@ def check(url: str) -> None:
     _fits(_connected(address(url), found))
 
 
-def check_tx(tx: Tx) -> None:
-    """The same inside `Store.read`: what /readyz asks."""
-    _fits(found(tx.connection))
+def serves(tx: Tx) -> str:
+    """Answer the version of the database inside `Store.read`, one ahead of this program too: both serve while a newer one takes over.
+
+    Raises DatabaseBehind.
+    """
+    version = found(tx.connection)
+    if version < head():
+        raise DatabaseBehind(version, head())
+    return version
 
 
 def found(connection: Connection) -> str:

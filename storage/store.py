@@ -658,6 +658,8 @@ def connect(engine: AsyncEngine) -> Connection:
         return engine.sync_engine.connect()
     except (OSError, PostgresError) as error:
         raise DatabaseUnavailable("it does not answer") from error
+    except DBAPIError as error:  # it answers, and says no: closed for now, a password that was changed
+        raise DatabaseUnavailable("it takes no connection of ours") from error
 
 
 def _lost(error: DatabaseUnavailable) -> bool:

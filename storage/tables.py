@@ -374,9 +374,14 @@ timers = Table(
     Column("due_at", Moment, nullable=False),
     Column("fired_at", Moment),
     Column("cancelled_at", Moment),
+    Column("tries", Integer, nullable=False, server_default="0"),  # how often it could not be rung
+    Column("retry_at", Moment),  # nobody tries before then; null: none has failed
     UniqueConstraint("wait_id", "rung"),
     _where("uq_timers_one_live", "wait_id", condition="fired_at IS NULL AND cancelled_at IS NULL", unique=True),
     _where("ix_timers_due", "due_at", condition="fired_at IS NULL AND cancelled_at IS NULL"),
+    _where(
+        "ix_timers_retry", "retry_at", condition="retry_at IS NOT NULL AND fired_at IS NULL AND cancelled_at IS NULL"
+    ),
 )
 
 journal = Table(
@@ -548,4 +553,28 @@ leases = Table(
     Column("name", Text, primary_key=True),
     Column("holder", Text, nullable=False),
     Column("until", Moment, nullable=False),
+)
+
+findings = Table(  # what the auditor has found: a row an episode of each, the newest
+    "findings",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),  # what of that kind: a case's id, a timer's, a platform
+    Column("case_id", BigInteger),
+    Column("first_seen", Moment, nullable=False),
+    Column("last_seen", Moment, nullable=False),
+    Column("told_at", Moment),
+    Column("repaired_at", Moment),
+    Column("gone_at", Moment),
+)
+
+#: Its one row says when the last audit ended, and up to which line of the journal it and the one before it had looked.
+audits = Table(
+    "audits",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", Moment, nullable=False),
+    Column("line", BigInteger, nullable=False),
+    Column("before", BigInteger, nullable=False),
+    CheckConstraint("id = 1", name="only_one"),
 )

@@ -1,16 +1,17 @@
 """Timers: the next instant at which each wait rings. `waits.save` sets and cancels them; here they are settled."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Text, bindparam, func, select, type_coerce, update
+from sqlalchemy import bindparam, func, or_, select, update
 
 from storage import tables
 from storage.prepared import Prepared
 from storage.store import Tx
+from storage.upsert import insert_or_update
 
 _T: Final = tables.timers
-_W: Final = tables.waits
 _LIVE: Final = _T.c.fired_at.is_(None) & _T.c.cancelled_at.is_(None)
 
 
@@ -20,11 +21,12 @@ class Timer(NamedTuple):
     case_id: int | None
     rung: int
     due_at: datetime
+    tries: int = 0  #: how often it could not be rung
 
 
 _DUE: Final = Prepared(
-    select(_T.c.id, _T.c.wait_id, _T.c.case_id, _T.c.rung, _T.c.due_at)
-    .where(_LIVE, _T.c.due_at <= bindparam("now"))
+    select(_T.c.id, _T.c.wait_id, _T.c.case_id, _T.c.rung, _T.c.due_at, _T.c.tries)
+    .where(_LIVE, _T.c.due_at <= bindparam("now"), or_(_T.c.retry_at.is_(None), _T.c.retry_at <= bindparam("now")))
     .order_by(_T.c.due_at, _T.c.id)
     .limit(bindparam("limit"))
 )
@@ -33,19 +35,23 @@ _TOWN: Final = select(tables.municipality.c.version).scalar_subquery()
 _SETTLE: Final = Prepared(
     update(_T).where(_T.c.id == bindparam("of_id"), _LIVE).values(fired_at=bindparam("at")).returning(_TOWN)
 )
-NEXT: Final = select(func.min(_T.c.due_at)).where(_LIVE)
-_NEXT: Final = Prepared(NEXT)
+_PUT_OFF: Final = Prepared(
+    update(_T)
+    .where(_T.c.id == bindparam("of_id"), _T.c.tries == bindparam("of_tries"), _LIVE)
+    .values(tries=_T.c.tries + 1, retry_at=bindparam("again"))
+)
+#: When the next timer rings: of those that never failed, and of those that are tried again. Each by its own index.
+NEXT: Final = select(func.min(_T.c.due_at)).where(_LIVE, _T.c.retry_at.is_(None))
+NEXT_AGAIN: Final = select(func.min(_T.c.retry_at)).where(_LIVE, _T.c.retry_at.is_not(None))
+_NEXT: Final = Prepared(select(NEXT.scalar_subquery(), NEXT_AGAIN.scalar_subquery()))
 _PENDING: Final = Prepared(select(func.count()).select_from(_T).where(_LIVE))
-_SILENT: Final = Prepared(
-    select(_W.c.id, _W.c.case_id)
-    .outerjoin(_T, (_T.c.wait_id == _W.c.id) & _LIVE)
-    .where(_W.c.closed_at.is_(None), _T.c.id.is_(None), type_coerce(_W.c.doc, Text).like('%"next_at":%'))
-    .order_by(_W.c.id)
+_GIVE_BACK: Final = Prepared(
+    insert_or_update(_T, ("wait_id", "rung"), "due_at", "fired_at", "cancelled_at", "tries", "retry_at")
 )
 
 
 def due(tx: Tx, now: datetime, limit: int = 100) -> list[Timer]:
-    """List timers that are due, the longest first; nothing is locked."""
+    """List timers that are due, the longest first; nothing is locked. What could not be rung waits for its next try."""
     return [Timer(*row) for row in tx.execute(_DUE, {"now": now, "limit": limit})]
 
 
@@ -55,10 +61,19 @@ def settle(tx: Tx, timer_id: int, now: datetime) -> int | None:
     return found
 
 
+def put_off(tx: Tx, timer: Timer, again: datetime) -> bool:
+    """Let a timer that could not be rung wait; False when another process has done so, or it has rung."""
+    return tx.execute(_PUT_OFF, {"of_id": timer.id, "of_tries": timer.tries, "again": again}).rowcount == 1
+
+
 def next_due(tx: Tx) -> datetime | None:
     """Find when the next timer rings."""
-    found: datetime | None = tx.execute(_NEXT).scalar()
-    return found
+    return sooner(tx.execute(_NEXT).one())
+
+
+def sooner(times: Iterable[datetime | None]) -> datetime | None:
+    """The earliest of some moments."""
+    return min((at for at in times if at is not None), default=None)
 
 
 def live(tx: Tx) -> int:
@@ -66,6 +81,7 @@ def live(tx: Tx) -> int:
     return int(tx.execute(_PENDING).scalar_one())
 
 
-def silent(tx: Tx) -> list[tuple[int, int | None]]:
-    """List (wait, case) that should ring and have no timer: an empty list, or a promise was lost."""
-    return [(wait, case) for wait, case in tx.execute(_SILENT)]
+def give_back(tx: Tx, wait: int, case: int | None, rung: int, at: datetime) -> None:
+    """Set the timer of a wait that lost it, whatever became of the one before."""
+    tx.execute(_GIVE_BACK, {"wait_id": wait, "case_id": case, "rung": rung, "due_at": at})
+    tx.flag("timers")

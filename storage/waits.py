@@ -47,7 +47,9 @@ _PUT: Final = Prepared(
     )
 )
 _SET: Final = Prepared(
-    insert_or_update(_TIMERS, ("wait_id", "rung"), "due_at", "cancelled_at", where=_TIMERS.c.fired_at.is_(None))
+    insert_or_update(
+        _TIMERS, ("wait_id", "rung"), "due_at", "cancelled_at", "tries", "retry_at", where=_TIMERS.c.fired_at.is_(None)
+    )
 )
 _URGENCY: Final = {member.value: member for member in Urgency}
 

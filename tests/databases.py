@@ -69,6 +69,13 @@ class Databases:
             self._templates[settle] = template
         return _with_name(server, self._created(server, self._templates[settle]))
 
+    def away(self, url: str, *, gone: bool) -> None:
+        """Let PostgreSQL end every connection to a database and refuse new ones, or take them again."""
+        name = url.partition("?")[0].rsplit("/", 1)[1]
+        self._run(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS {not gone}')
+        if gone:
+            self._run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+
     def drop(self, url: str) -> None:
         """Take a database away again."""
         if url.startswith("sqlite"):

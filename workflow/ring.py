@@ -145,3 +145,11 @@ def _queue(out: Outcome, wait: Wait) -> None:
         return
     item = open_wait(out, Want("queue", "coordinator", wait.handoff, subject=wait.kind))
     out.become(waits=(*out.case.waits, item.become(about=wait.id)))
+
+
+def mend(case: Case, act: Act) -> Outcome:
+    """A case that waits for nothing: what its state demands is waited for again, and the coordinator has a look (I25)."""
+    out = Outcome(case, act).note("wait.mended").done()
+    climbed = next(iter(out.case.waits), None)
+    item = open_wait(out, Want("queue", "coordinator", subject=climbed.kind if climbed else ""))
+    return out.become(waits=(*out.case.waits, item.become(about=climbed.id if climbed else None)))

@@ -20,7 +20,7 @@ from bot import sign
 from bot.app import App
 from bot.clock import real
 from bot.voice import Voice, voice_for
-from storage import conversation, figures, inbox, journal, people
+from storage import conversation, figures, findings, inbox, journal, people
 from storage.people import Session
 from storage.store import Tx
 from workflow.people import Role, Staff, Town
@@ -131,7 +131,7 @@ def pulse(tx: Tx) -> str:
     """What is another whenever a page may look another: journal, letters, posts, town, a turned clock, what is stuck."""
     seen = (
         journal.newest(tx), *conversation.pulse(tx), people.town_version(tx), people.demo_clock(tx), figures.stuck(tx),
-        inbox.count_parked(tx),
+        inbox.count_parked(tx), findings.count(tx),
     )  # fmt: skip
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
 

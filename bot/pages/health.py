@@ -1,11 +1,8 @@
 """For machines: whether the process lives, whether it can work, and its figures. No names, no numbers of cases."""
 
-import asyncio
-import os
-import tempfile
-from collections.abc import Awaitable, Iterable
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -15,14 +12,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from adapters.base import Outside
-from bot.app import App, loop_age
-from storage import figures
+from bot.app import App
+from bot.ready import checks, clocks_apart, loop_age
+from storage import figures, findings, migrate
 from storage.figures import Figures
-from storage.migrate import check_tx
-from storage.store import Tx
+from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
 
-SILENT: Final = timedelta(seconds=5)
-PATIENCE: Final = 3.0  #: seconds given to the database to answer
 QUANTILES: Final = (0.5, 0.9, 0.99, 1.0)
 OUTCOMES: Final = ("sent", "unknown", "failed")  #: shown for every platform that is set up, also while there are none
 
@@ -35,62 +30,44 @@ async def healthz(_request: Request) -> Response:
 async def readyz(request: Request) -> Response:
     """503 only for what this process cannot work without; platforms are listed and change nothing."""
     app: App = request.app.state.tsunagi
-    checks = {"database": await _said(_database(app)), "loops": _loops(app), "disk": await _said(_disk(app))}
-    ready = all(said == "ok" for said in checks.values())
-    body = {"ready": ready, "checks": checks, "platforms": await _platforms(app) if checks["database"] == "ok" else {}}
-    return JSONResponse(body, 200 if ready else 503)
+    said = await checks(app)
+    wrong = [name for name, why in said.items() if why != "ok"]
+    body: dict[str, Any] = {"ready": not wrong, "checks": said}
+    if said["database"] == "ok":
+        body |= {"database": await _database(app), "audit": await _audit(app), "platforms": await _platforms(app)}
+    return JSONResponse(body, 503 if wrong else 200)
 
 
 async def metrics(request: Request) -> Response:
-    """Prometheus' text form."""
+    """Prometheus' text form. While the database is away there is little to count, and that is said."""
     app: App = request.app.state.tsunagi
-
-    def count(tx: Tx) -> tuple[Figures, datetime]:
-        now = app.clock.now(tx)
-        return figures.figures(tx, now), now
-
-    counted, now = await app.store.read(count)
     registry = CollectorRegistry()
-    registry.register(_Shown(counted, now, loop_age(app), tuple(app.deliverer.adapters)))
+    registry.register(_Alive(loop_age(app), all(why == "ok" for why in (await checks(app)).values())))
+    try:
+        registry.register(_Shown(await _counted(app), tuple(app.deliverer.adapters)))
+    except (DatabaseUnavailable, DatabaseReadOnly):
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 # -- ready?
 
 
-async def _said(check: Awaitable[None]) -> str:
-    """ "ok", or the sentence of what is wrong."""
-    try:
-        await asyncio.wait_for(check, PATIENCE)
-    except TimeoutError:
-        return f"no answer for {PATIENCE:g} seconds"
-    except Exception as wrong:
-        return str(wrong) or type(wrong).__name__
-    return "ok"
+async def _database(app: App) -> dict[str, Any]:
+    """Its version, which may be ahead of this program's while a newer one takes over; its clock less this machine's."""
+    version, apart = await app.store.read(migrate.serves), await clocks_apart(app)
+    return {"version": version, "program": migrate.head(), "clock_ahead_seconds": _seconds(apart)}
 
 
-async def _database(app: App) -> None:
-    await app.store.read(check_tx)
-    if not await app.store.transact(figures.takes_changes):
-        raise PermissionError("The database takes no changes.")
+async def _audit(app: App) -> dict[str, Any]:
+    """When the last one ended, by whichever process; null before the first."""
+    last, counted = await app.store.read(lambda tx: (findings.last_audit(tx), findings.count(tx)))
+    age = None if last is None else app.clock.here() - last.at
+    return {"at": last.at.isoformat() if last else None, "age_seconds": _seconds(age), "findings": counted}
 
 
-def _loops(app: App) -> str:
-    age = loop_age(app)
-    if age is None:
-        return "not begun yet"
-    return "ok" if age <= SILENT else f"silent for {age.total_seconds():.0f} seconds"
-
-
-async def _disk(app: App) -> None:
-    await asyncio.to_thread(_write, app.settings.var)
-
-
-def _write(folder: Path) -> None:
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(b"ok")
-        file.flush()
-        os.fsync(file.fileno())
+def _seconds(span: timedelta | None) -> float | None:
+    return None if span is None else round(span.total_seconds(), 3)
 
 
 async def _platforms(app: App) -> dict[str, Any]:
@@ -111,14 +88,46 @@ def _result(last: figures.Result | None, lacks: bool) -> dict[str, str | bool | 
 # -- figures
 
 
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """One moment's figures."""
+
+    figures: Figures
+    now: datetime
+    findings: dict[str, int]
+    audit_age: timedelta | None
+    clocks_apart: timedelta | None
+
+
+async def _counted(app: App) -> _Counted:
+    def count(tx: Tx) -> tuple[Figures, datetime, dict[str, int], findings.Audit | None]:
+        now = app.clock.now(tx)
+        return figures.figures(tx, now), now, findings.count(tx), findings.last_audit(tx)
+
+    counted, now, found, last = await app.store.read(count)
+    return _Counted(counted, now, found, app.clock.here() - last.at if last else None, await clocks_apart(app))
+
+
+class _Alive(Collector):
+    """What can be said without the database."""
+
+    def __init__(self, age: timedelta | None, ready: bool) -> None:
+        self.age, self.ready = age, ready
+
+    def collect(self) -> Iterable[Metric]:
+        age = float("inf") if self.age is None else self.age.total_seconds()
+        yield _one("tsunagi_loop_age_seconds", "How long ago the loop last turned", age)
+        yield _one("tsunagi_ready", "Whether this process can work", float(self.ready))
+
+
 class _Shown(Collector):
     """One moment's figures as gauges."""
 
-    def __init__(self, counted: Figures, now: datetime, age: timedelta | None, platforms: tuple[str, ...]) -> None:
-        self.counted, self.now, self.age, self.platforms = counted, now, age, platforms
+    def __init__(self, counted: _Counted, platforms: tuple[str, ...]) -> None:
+        self.counted, self.now, self.platforms = counted, counted.now, platforms
 
     def collect(self) -> Iterable[Metric]:
-        f = self.counted
+        f = self.counted.figures
         yield _by("tsunagi_waits_open", "Open waits by kind", ("kind",), {(k,): n for k, n in f.waits.items()})
         yield _by("tsunagi_cases_open", "Open cases by stage", ("stage",), {(k,): n for k, n in f.cases.items()})
         yield _one("tsunagi_timers_live", "Timers that will ring", f.timers)
@@ -144,8 +153,16 @@ class _Shown(Collector):
         stuck = {(state,): f.stuck.get(state, 0) for state in ("unknown", "failed")}
         yield _by("tsunagi_letters_stuck", "Letters that failed or whose fate is unknown", ("state",), stuck)
         yield _one("tsunagi_inbox_parked", "Events set aside because their work failed", f.parked)
-        age = float("inf") if self.age is None else self.age.total_seconds()
-        yield _one("tsunagi_loop_age_seconds", "How long ago the loop last turned", age)
+        found = {(kind,): count for kind, count in self.counted.findings.items()}
+        yield _by("tsunagi_findings_open", "What the auditor has found and is still so", ("kind",), found)
+        age = self.counted.audit_age
+        yield _one(
+            "tsunagi_audit_age_seconds",
+            "How long ago an audit ended",
+            float("inf") if age is None else age.total_seconds(),
+        )
+        if (apart := self.counted.clocks_apart) is not None:
+            yield _one("tsunagi_clock_ahead_seconds", "The database's clock less this machine's", apart.total_seconds())
 
     def _since(self, at: datetime | None) -> float:
         return 0.0 if at is None else max(0.0, (self.now - at).total_seconds())

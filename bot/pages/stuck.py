@@ -1,14 +1,17 @@
 """What is stuck: events whose work failed, letters that failed or may have arrived. Once more, or let it be."""
 
 import logging
+from datetime import timedelta
+from itertools import groupby
 from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
 from bot.pages.fates import addressee, fate, kind
-from bot.pages.frame import Desk, iso, show
+from bot.pages.frame import Desk, at, iso, show
 from bot.words import whole_number
-from storage import cases, figures, inbox, letters, people
+from storage import cases, figures, findings, inbox, letters, people
+from storage.findings import Finding
 from storage.inbox import Parked
 from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
@@ -16,6 +19,8 @@ from workflow.people import Role
 
 log = logging.getLogger(__name__)
 
+REMEMBERED: Final = timedelta(days=1)
+SHOWN: Final = 20  #: numbers of a kind
 #: What the address carries after an act, and what is said of it.
 SAID: Final = {
     "sending": ("ok", "もう一度送ります。届いたら、ここから消えます。"),
@@ -37,8 +42,10 @@ async def stuck(found: Desk) -> Response:
         return RedirectResponse(f"/stuck?said={said}", 303)
     said_now = SAID.get(found.request.query_params.get("said", ""))
     notice = {"style": said_now[0], "text": found.t(said_now[1])} if said_now else None
-    events, rows = await found.read(lambda tx: (_events(tx, found), _letters(tx, found)))
-    return show(found, "stuck.html", found.t("とまっているもの"), "town", events=events, letters=rows, notice_=notice)
+    events, rows, round_ = await found.read(lambda tx: (_events(tx, found), _letters(tx, found), _round(tx, found)))
+    return show(
+        found, "stuck.html", found.t("とまっているもの"), "town", events=events, letters=rows, notice_=notice, round=round_,
+    )  # fmt: skip
 
 
 async def _act(found: Desk, what: str, act: str, id_: int) -> str:
@@ -72,6 +79,32 @@ def _give_up(tx: Tx, found: Desk, id_: int) -> bool:
 
 
 # -- the lists
+
+
+def _round(tx: Tx, found: Desk) -> dict[str, Any]:
+    """What the auditor has found, the kinds that are so still first; what is over stays for a day."""
+    rows = [*findings.standing(tx), *findings.gone(tx, found.now - REMEMBERED)]
+    kinds = [list(ones) for _, ones in groupby(sorted(rows, key=_kind), key=_kind)]
+    last = findings.last_audit(tx)
+    ago = (found.app.clock.here() - last.at) if last else None
+    return {
+        "findings": [_finding(found, ones) for ones in kinds],
+        "last": at(found, found.now - ago, short=True) if ago is not None else None,
+    }
+
+
+def _kind(one: Finding) -> tuple[bool, str]:
+    return one.gone_at is not None, one.kind
+
+
+def _finding(found: Desk, ones: list[Finding]) -> dict[str, Any]:
+    first, numbers = ones[0], list(dict.fromkeys(one.number for one in ones if one.number))
+    count = found.t("{n}件 直しました" if all(one.repaired_at for one in ones) else "{n}件", n=len(ones))
+    return {
+        "id": f"finding-{first.kind}{'-over' if first.gone_at else ''}", "what": found.voice.label("finding", first.kind),
+        "count": count, "numbers": numbers[:SHOWN], "over": first.gone_at is not None,
+        "since": at(found, min(one.first_seen for one in ones)),
+    }  # fmt: skip
 
 
 def _events(tx: Tx, found: Desk) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from adapters.base import Choice, Message
 from bot.voice.buttons import CHECK_IN, GLYPHS, OFFER, Buttons
@@ -901,8 +901,33 @@ def weekly_closings(listed: Iterable[Closed], voice: Voice, now: datetime) -> Ca
     return Card("closings_wanted", voice.say("card.closings_wanted.title"), text, facts=rows, choices=shown)
 
 
+def _findings(s: Scene) -> Card:
+    """What the auditor has found: how many of each kind, and the numbers of cases; nothing of what they hold."""
+    rows = tuple(_finding(s, one) for one in cast("list[dict[str, Any]]", s.data.get("found", [])))
+    return Card(s.kind, s.say("card.findings.title"), s.say("card.findings"), facts=rows)
+
+
+def _finding(s: Scene, one: Mapping[str, Any]) -> tuple[str, str, str]:
+    key = "card.findings.repaired" if one.get("repaired") else "card.findings.line"
+    return s.voice.label("finding", one["kind"]), s.voice.say(key, count=one["count"]), s.voice.join(one["numbers"])
+
+
+def _unready(s: Scene) -> Card:
+    """From when to when a server could not work; without an end it still cannot."""
+    words = {k: s.voice.moment(datetime.fromisoformat(str(s.data[k])), s.at) for k in ("start", "end") if k in s.data}
+    key = "card.unready" if "end" in words else "card.unready.now"
+    return Card(s.kind, s.say("card.unready.title"), s.say(key, **words))
+
+
+def _unwritten(s: Scene) -> Card:
+    number = str(s.data.get("number") or "")
+    key = "card.unwritten" if number else "card.unwritten.bare"
+    return Card(s.kind, s.say("card.unwritten.title"), s.say(key, number=number))
+
+
 MAKERS: Mapping[str, Callable[[Scene], Card]] = {
-    "summary": _summary, "capacity_ask": _capacity, "capacity_answer": _capacity,
+    "summary": _summary, "capacity_ask": _capacity, "capacity_answer": _capacity, "findings": _findings, "unready": _unready,
+    "unwritten": _unwritten,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from bot import receive, sign
 from bot.ask import Ask
+from bot.audit import audit
 from bot.clock import real
 from bot.pages import demo, live, routes, session
 from bot.pages.frame import COOKIE, desk, local
@@ -515,6 +516,28 @@ async def test_what_is_stuck_is_tried_again_or_given_up(
     suzuki = await signed_in(lite, served, "suzuki")
     assert (await suzuki.post("/stuck", id=dropped, do="event:again")).status_code == 403
     caplog.clear()
+
+
+async def test_what_the_auditor_found_stands_first_and_stays_for_a_day(lite: Town, served: Any) -> None:
+    """Kinds, counts and numbers; nothing of what a consultation holds."""
+    takahashi = await signed_in(lite, served, "takahashi")
+    assert "見まわりは、まだありません" in (await takahashi.get("/stuck")).text
+    number = await lite.intake()
+    await lite.app.store.transact(
+        lambda tx: tx.connection.exec_driver_sql("UPDATE timers SET tries = 1, retry_at = due_at")
+    )
+    await audit(lite.app)
+    before, html = "届かなかった手紙", (await takahashi.get("/stuck")).text
+    assert html.index("いまは出せないお知らせ") < html.index(before) and f"/cases/{number}" in html and "いまも" in html
+    english = (await takahashi.get("/stuck?lang=en")).text
+    assert "Notices that cannot be made now" in english and "still so" in english and "Last round" in english
+    await lite.app.store.transact(
+        lambda tx: tx.connection.exec_driver_sql("UPDATE timers SET tries = 0, retry_at = NULL")
+    )
+    await audit(lite.app)
+    assert "おさまりました" in (await takahashi.get("/stuck")).text
+    lite.clock.frozen = lite.now + timedelta(days=1, minutes=1)
+    assert "気になることは見つかっていません" in (await takahashi.get("/stuck")).text
 
 
 async def test_what_was_said_outside_is_not_offered_again(

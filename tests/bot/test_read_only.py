@@ -17,7 +17,7 @@ from bot.app import once
 from bot.clock import real
 from bot.pages import routes
 from bot.pages.frame import COOKIE
-from storage import journal
+from storage import journal, promises
 from storage.store import DatabaseReadOnly
 from tests.town import Town
 
@@ -90,6 +90,6 @@ async def test_the_loop_says_once_what_is_wrong_and_rings_when_it_works_again(
     assert [(r.getMessage(), r.exc_info) for r in caplog.records] == [
         ("The database takes no changes: it is read-only.", None)
     ]
-    assert not town.app.reminder.parked
+    assert not await town.app.store.read(promises.unringable_timers)
     await becomes(town, read_only=False)
     assert await once(town.app) > 0 and "wait.rung" in await town.lines(number)

@@ -417,12 +417,13 @@ class Life:
             )
             touched = sorted({line.case_id for line in lines if line.case_id})
             broken = [
-                *(f"I1: {n} has no lead, or two" for n in promises.without_one_lead(tx)),
-                *(f"I25: {n} waits for nothing" for n in promises.without_open_wait(tx)),
-                *(f"I4: {n} has a wait that nothing rings" for n in promises.silent_waits(tx)),
-                *(f"I26: {n} was offered without a basis" for n in promises.offers_without_basis(tx)),
-                *(f"I27: {n} still asks after 逝去" for n in promises.asked_after_death(tx)),
-                *(f"{n} has a timer that should have rung" for n in (promises.overdue_timers(tx, now) if turned else ())),
+                *(f"I1: {n.number} has no lead, or two" for n in promises.without_one_lead(tx)),
+                *(f"I25: {n.number} waits for nothing" for n in promises.without_open_wait(tx)),
+                *(f"I4: {n.number} has a wait that nothing rings" for n in promises.silent_waits(tx)),
+                *(f"I26: {n.number} was offered without a basis" for n in promises.offers_without_basis(tx)),
+                *(f"I27: {n.number} still asks after 逝去" for n in promises.asked_after_death(tx)),
+                *(f"{n.key}: a timer could not be rung" for n in promises.unringable_timers(tx)),
+                *(f"{n.number} has a timer that should have rung" for n in (promises.overdue_timers(tx, now) if turned else ())),
             ]  # fmt: skip
             return (
                 lines,
@@ -437,7 +438,6 @@ class Life:
         lines, fresh, pushes, touched, broken, parked, loose = self.read(work)
         assert not broken, "; ".join(broken)
         assert parked == 0, "an event was parked"
-        assert not self.town.app.reminder.parked, f"a timer was set aside: {self.town.app.reminder.parked}"
         self.town.place = self.place = self.read(self.town.app.towns.of)
         by_case: dict[int, list[Line]] = defaultdict(list)
         for line in lines:
