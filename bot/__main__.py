@@ -63,6 +63,7 @@ def _worded(error: Exception) -> Sentence | None:
     """The sentence of an error that a user can do something about; None: a defect, which shows its traceback."""
     from pydantic import ValidationError
 
+    from bot.backup import FileThere, NoKeyFile, NotTheSame, Unsound
     from bot.console import NotSignedIn
     from bot.demo.grow import GrowsInAFile, NotADemonstration
     from bot.operate import NobodyNamed, NoDatabase, NoSuchMoment, NoSuchNumber, NothingToRetry, NotSetUp
@@ -70,13 +71,15 @@ def _worded(error: Exception) -> Sentence | None:
     from bot.town import NotUtf8, TownMistake
     from bot.towns import NoTown
     from bot.turn import NoSuchSpan, NotADemo
-    from storage import seal, store
+    from storage import backup, envelope, migrate, seal, store
     from storage.people import StillLeads
 
     known = (
         store.BadAddress, store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake,
         NotUtf8, NoTown, NotADemo, NotADemonstration, GrowsInAFile, NoAddress, NoDatabase, NoSecretKey, ShortSecretKey, StillLeads,
         seal.BadKeyFile, NotSignedIn, NoSuchNumber, NothingToRetry, NotSetUp,
+        FileThere, NoKeyFile, NotTheSame, Unsound, backup.BackupAhead, backup.DoesNotFit, backup.NotEmpty, backup.TownThere,
+        envelope.Damaged, envelope.NotABackup, envelope.OtherKey, migrate.HeldUp,
     )  # fmt: skip
     if isinstance(error, (NobodyNamed, NoSuchMoment, NoSuchSpan)):
         return Sentence(str(error), 2)
@@ -142,6 +145,17 @@ def _parser() -> argparse.ArgumentParser:
     add("verify", _verify, "check hash chains and promises; exit 1 on a breach")
     retry = add("retry", _retry, "try a parked event or a stuck letter again")
     retry.add_argument("id", type=int)
+    backup = add("backup", _backup, "one sealed file of the whole town, tried by restoring it")
+    backup.add_argument("file", type=Path)
+    backup.add_argument("--force", action="store_true", help="replace a file that is there")
+    backup.add_argument("--no-verify", action="store_true", help="do not try it")
+    restore = add("restore", _restore, "fill an empty database with a backup, and verify it")
+    restore.add_argument("file", type=Path)
+    restore.add_argument(
+        "--stopped",
+        action="store_true",
+        help="that town was stopped before its backup: what waited then to be sent is sent now",
+    )
     bench = add("bench", _bench, "measure, engine and reference in the same run")
     bench.add_argument("--name", action="append")
     bench.add_argument("--format", choices=("text", "json"), default="text")
@@ -277,6 +291,20 @@ def _retry(args: argparse.Namespace, settings: Settings) -> None:
     from bot.operate import retry
 
     print(retry(settings, args.id))
+
+
+def _backup(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.backup import backup
+
+    for line in backup(settings, args.file, force=args.force, tried=not args.no_verify):
+        print(line)
+
+
+def _restore(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.backup import restore
+
+    for line in restore(settings, args.file, stopped=args.stopped):
+        print(line)
 
 
 def _bench(args: argparse.Namespace, settings: Settings) -> None:

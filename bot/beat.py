@@ -9,6 +9,7 @@ from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bot.audit import audit, audit_all
+from bot.sweep import sweep
 from bot.towns import NoTown
 from storage import beats
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
@@ -61,6 +62,7 @@ class Beat:
 BEATS: Final = (
     Beat("audit", every_minute, audit, timedelta(minutes=1)),
     Beat("audit_all", daily(time(3, 10)), audit_all, timedelta(hours=1)),
+    Beat("sweep", daily(time(3, 40)), sweep, timedelta(hours=1)),
 )
 
 

@@ -69,12 +69,15 @@ _COLUMNS: Final = tuple(_T.c[name] for name in _NAMES)
 _INSERT: Final = Prepared(insert(_T))
 _BY_ID: Final = Prepared(select(*_COLUMNS).where(_T.c.id == bindparam("id")))
 _BY_TOKEN: Final = Prepared(select(*_COLUMNS).where(_T.c.token == bindparam("token")))
+#: Only what leaves has an address, and only that is in the index on it.
+_OUTSIDE: Final = _T.c.address.is_not(None)
 _BUNDLE: Final = Prepared(
     select(*_COLUMNS)
     .where(
         _T.c.to_staff == bindparam("staff"),
         _T.c.surface == bindparam("surface"),
         _T.c.not_before == bindparam("moment"),
+        _OUTSIDE,
     )
     .order_by(_T.c.id)
 )
@@ -186,6 +189,7 @@ _PUSH_TIMES: Final = Prepared(
     select(_T.c.not_before, _T.c.case_id, _T.c.urgent).where(
         _T.c.to_staff == bindparam("staff"),
         _T.c.not_before >= bindparam("since"),
+        _OUTSIDE,
         _T.c.surface.not_in(("web", "console")),
         _T.c.state.in_(("pending", "leased", "sent", "unknown")),
         ~_T.c.answer,
@@ -233,7 +237,8 @@ OF_STALE: Final = (
         or_(_T.c.lease_until.is_(None), _T.c.lease_until <= bindparam("now")),
     )
 )
-_STALE: Final = OF_STALE.order_by(_T.c.id).limit(bindparam("limit")).with_for_update(skip_locked=True, of=_T)
+#: + 0: the few live ones are sorted; in the order of the key SQLite would go through all letters.
+_STALE: Final = OF_STALE.order_by(_T.c.id + 0).limit(bindparam("limit")).with_for_update(skip_locked=True, of=_T)
 _LEASE_STALE: Final = Prepared(
     update(_T)
     .where(_T.c.id.in_(_STALE))

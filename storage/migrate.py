@@ -5,10 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
+from time import sleep
 from typing import Final, TypeVar
 
 from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
 
 from storage.store import DatabaseAhead, DatabaseBehind, Tx, address, in_words, postgres_engine, run, sqlite_engine
 
@@ -16,10 +18,24 @@ T = TypeVar("T")
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 EMPTY: Final = "0000"  #: of a database without any of our tables
+#: Milliseconds to wait for a table: who waits stands before everybody who comes later. Less than PostgreSQL's deadlock_timeout (1 s):
+#: where we and a serving program wait for each other, we give way and it never hears of it.
+PATIENCE: Final = 500
+PAUSE: Final = 0.3  #: seconds between two tries
+TRIES: Final = 10
 
 #: Two processes that start at once migrate one after the other.
 _ADVISORY: Final = text("SELECT pg_advisory_xact_lock(7805441)")
+_PATIENCE: Final = text(f"SET LOCAL lock_timeout = {PATIENCE}")
 _FOUND: Final = text("SELECT version_num FROM alembic_version")
+_HELD_UP: Final = ("55P03", "40P01")  #: lock_not_available, deadlock_detected
+
+
+class HeldUp(Exception):
+    """Somebody has been reading the tables for long, a backup perhaps: nothing was changed, try again when it is done."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
 
 
 @cache
@@ -28,17 +44,23 @@ def head() -> str:
     return max(path.name[:4] for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
 
 
-def upgrade(url: str) -> str:
-    """Make or bring up to date the database at this address; answer its version.
+def upgrade(url: str, *, tries: int = TRIES) -> str:
+    """Make or bring up to date the database at this address; answer its version. Whoever works with it goes on meanwhile.
 
-    Raises DatabaseAhead when a newer program has been here, DatabaseUnavailable when nobody answers.
+    Raises DatabaseAhead when a newer program has been here, DatabaseUnavailable when nobody answers, HeldUp after so many tries.
     """
-    return _connected(address(url), _upgrade)
+    while True:
+        try:
+            return alone(url, bring)
+        except HeldUp:
+            if (tries := tries - 1) <= 0:
+                raise
+            sleep(PAUSE)
 
 
 def check(url: str) -> None:
     """Raise DatabaseBehind or DatabaseAhead unless the database is at this program's version."""
-    _fits(_connected(address(url), found))
+    _fits(alone(url, found))
 
 
 def serves(tx: Tx) -> str:
@@ -66,34 +88,42 @@ def _fits(version: str) -> None:
         raise DatabaseAhead(version, head())
 
 
-def _upgrade(connection: Connection) -> str:
+def bring(connection: Connection, to: str = "head") -> str:
+    """The same as `upgrade` within a transaction, `to` an older version too. Raises DatabaseAhead, HeldUp."""
     from alembic import command
     from alembic.config import Config
 
     if connection.dialect.name == "postgresql":
         connection.execute(_ADVISORY)
+        connection.execute(_PATIENCE)
     if (version := found(connection)) > head():
         raise DatabaseAhead(version, head())
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, to)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) in _HELD_UP:
+            raise HeldUp from error
+        raise
     return found(connection)
 
 
-def _connected(url: URL, work: Callable[[Connection], T]) -> T:
-    """Run a work in one transaction, whether or not an event loop is running here."""
+def alone(url: str, work: Callable[[Connection], T]) -> T:
+    """Run a work in one transaction on a connection of its own, whether or not an event loop is running here."""
+    place = address(url)
     with in_words():
-        if url.get_backend_name() == "sqlite":
-            engine = sqlite_engine(url)
+        if place.get_backend_name() == "sqlite":
+            engine = sqlite_engine(place)
             try:
                 with engine.begin() as connection:
                     return work(connection)
             finally:
                 engine.dispose()
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(asyncio.run, _on_postgres(url, work)).result()
+            return thread.submit(asyncio.run, _on_postgres(place, work)).result()
 
 
 async def _on_postgres(url: URL, work: Callable[[Connection], T]) -> T:

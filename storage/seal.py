@@ -38,6 +38,7 @@ class Keys:
         self._wrapping = AESGCM(_derived(master, b"wrap"))
         self._hashing = _derived(master, b"fingerprint")
         self._room = _derived(master, b"rooms")
+        self._backup = _derived(master, b"backups")
 
     @classmethod
     def at(cls, path: Path) -> Self:
@@ -58,6 +59,11 @@ class Keys:
     def for_rooms(self) -> bytes:
         """The key for words that belong to no household."""
         return self._room
+
+    @property
+    def for_backups(self) -> bytes:
+        """The key of backups: who has the key file opens them, and nobody else."""
+        return self._backup
 
     def wrap(self, key: bytes, household: int) -> bytes:
         return _sealed(self._wrapping, key, b"household %d" % household)

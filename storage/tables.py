@@ -446,6 +446,9 @@ letters = Table(
     Index("ix_letters_to_room", "to_room", "id"),
     Index("ix_letters_case", "case_id"),
     _where("ix_letters_live", "case_id", condition="live"),
+    # Of those that left the house: what somebody had lately, and what went to a place, without a look at years of letters.
+    _where("ix_letters_pushed", "to_staff", "not_before", condition="address IS NOT NULL"),
+    _where("ix_letters_place", "surface", "address", "sent_at", condition="address IS NOT NULL"),
 )
 
 paces = Table(  # from when on a conversation outside takes another message
@@ -476,6 +479,7 @@ inbox = Table(
     UniqueConstraint("platform", "event_id"),
     UniqueConstraint("platform", "natural_key"),
     _where("ix_inbox_parked", "next_at", condition="state = 'parked'"),
+    _where("ix_inbox_text", "text", condition="text IS NOT NULL"),  # a text goes when nothing points to it
 )
 
 room_posts = Table(
@@ -484,7 +488,7 @@ room_posts = Table(
     Column("id", Id, primary_key=True, autoincrement=False),
     Column("room", Text, nullable=False),
     Column("by_staff", Text, ForeignKey("staff.code"), nullable=False),
-    Column("text", BigInteger, ForeignKey("texts.id"), nullable=False),
+    Column("text", BigInteger, ForeignKey("texts.id"), nullable=False, index=True),
     Column("at", Moment, nullable=False),
     Index("ix_room_posts_room", "room", "id"),
 )

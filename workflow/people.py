@@ -186,6 +186,7 @@ class Town:
     districts: tuple[str, ...] = ()
     harsh: frozenset[int] = frozenset({1, 2, 7, 8, 12})  #: months when 会えていない is asked again in three days
     limits: Mapping[str, int] = field(default_factory=dict)  #: push_a_day, push_a_week_volunteers, undo_minutes, …
+    retention: Mapping[str, int] = field(default_factory=dict)  #: days: letters, inbox, traces
     absences: tuple[Absence, ...] = ()
     version: int = 0
     outside: frozenset[str] = frozenset()  #: platforms outside that are set up here

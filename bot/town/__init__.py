@@ -30,6 +30,7 @@ from bot.town.entries import (
     TOP,
     VOLUNTEER_KINDS,
     Doc,
+    Entry,
     Page,
     TownMistake,
     listed,
@@ -56,6 +57,8 @@ AT_LEAST_ONE: Final = frozenset({"push_a_day", "push_a_week_volunteers", "invite
 NEVER_OPEN: Final = 366  #: days in a row; whoever is closed longer has an end (valid_to)
 #: Staff codes that the journal uses for itself.
 TAKEN: Final = frozenset({"clock", "engine"})
+#: Days that must be kept: a check-in comes round, a platform repeats an event for a day, a code on paper lives for two weeks.
+LEAST_DAYS: Final[Mapping[str, int]] = {"letters": 100, "inbox": 7, "traces": 31}
 #: Entries of the code lists that the engine itself speaks of.
 RESERVED: Final[Mapping[str, frozenset[str]]] = {
     "duty": frozenset({LEAD, WATCH}),
@@ -120,6 +123,7 @@ def build(doc: Doc, *, version: int, absences: Sequence[Absence] = (), years: ra
         districts=tuple(city["districts"]),
         harsh=frozenset(city["harsh"]),
         limits=dict(doc["limits"]),
+        retention=dict(doc.get("retention") or usual()["retention"]),  # kept before there were any: the usual
         absences=tuple(absences),
         version=version,
     )
@@ -266,6 +270,7 @@ class _Reading(Page):
         doc["sentences"] = self._sentences()
         doc["marks"] = self._marks()
         doc["limits"] = self._limits()
+        doc["retention"] = self._retention()
         self._answerable(city, agencies, staff)
         return doc
 
@@ -497,6 +502,10 @@ class _Reading(Page):
             most = 23 if name.startswith("quiet_") else 3650
             whole(1 if name in AT_LEAST_ONE else 0, most)(self, ("limits", name), value)
         return {**before, **given}
+
+    def _retention(self) -> Doc:
+        shape = {name: Entry(whole(LEAST_DAYS[name], 36_500)) for name in usual()["retention"]}
+        return self.entry(("retention",), self.raw.get("retention", {}), shape, base=usual()["retention"])
 
     def _marks(self) -> list[str]:
         marks = listed(words)(self, ("marks",), self.raw.get("marks", usual()["marks"]))

@@ -125,6 +125,12 @@ KEYS: Final[Mapping[str, str]] = {
     "rungs": "知らせる段",
     "emergency_rungs": "緊急のときの段",
 }
+#: What is kept for so many days.
+RETENTION: Final[Mapping[str, str]] = {
+    "letters": "お知らせと、終わった約束",
+    "inbox": "外から届いたできごと",
+    "traces": "使い終わった合言葉などの跡",
+}
 #: What `read` adds to `[municipality]` by itself.
 DERIVED: Final = ("years", "holiday_dates")
 _COLUMNS: Final = ("code", "name", "agency", "role", "deputy", "email")
@@ -161,6 +167,7 @@ def diff(old: Doc | None, new: Doc) -> list[str]:
         *_sentences(old["sentences"], new["sentences"]),
         *_marks(old["marks"], new["marks"]),
         *_limits(old["limits"], new["limits"]),
+        *_retention(old.get("retention") or new["retention"], new["retention"]),
     ]
 
 
@@ -320,6 +327,13 @@ def _limits(was: Mapping[str, int], now: Mapping[str, int]) -> Iterator[str]:
     yield from (
         f"きまり {name} が {was.get(name)} から {n} に変わります。" for name, n in now.items() if was.get(name) != n
     )
+
+
+def _retention(was: Mapping[str, int], now: Mapping[str, int]) -> Iterator[str]:
+    yield from (
+        f"{RETENTION[name]}を残す日数が {was[name]} から {days} に変わります。"
+        for name, days in now.items() if was[name] != days
+    )  # fmt: skip
 
 
 def _key(key: str) -> str:

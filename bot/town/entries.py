@@ -450,6 +450,7 @@ TOP: Final = (
     "sentences",
     "marks",
     "limits",
+    "retention",
 )
 
 
