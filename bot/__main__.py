@@ -197,6 +197,7 @@ def _work(args: argparse.Namespace, settings: Settings) -> int | None:
         app = composition.make(settings)
         try:
             if args.once:
+                await app.recounter.run()
                 await app.turner.settle()
                 app.beats.start(app)
                 await app.beats.finish()

@@ -26,6 +26,7 @@ from bot.fresh import maker
 from bot.listen import listen
 from bot.ready import Health
 from bot.receive import Receiver
+from bot.recount import Recounter
 from bot.remind import Reminder
 from bot.settings import Settings
 from bot.towns import Towns
@@ -52,6 +53,7 @@ class App:
     towns: Towns
     fresh: Callable[[], int]
     receiver: Receiver
+    recounter: Recounter
     reminder: Reminder
     deliverer: Deliverer
     copies: Copies
@@ -91,11 +93,12 @@ def make(
     web = platforms["web"]
     assert isinstance(web, WebChat)
     towns = Towns(frozenset(name for name, one in platforms.items() if not one.inside))
-    reminder = Reminder(store, clock, towns, fresh)
+    recounter = Recounter(store, clock, towns, fresh)
+    reminder = Reminder(store, clock, towns, fresh, recounter)
     deliverer = Deliverer(store, clock, towns, fresh, platforms)
     copies = Copies(store, clock, towns, fresh, platforms)
     app = App(
-        settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh, deliverer), reminder, deliverer, copies,
+        settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh, deliverer), recounter, reminder, deliverer, copies,
         Turner(store, clock, reminder, deliverer, copies), web, Beats(holder()), clock.here(),
     )  # fmt: skip
     store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)
@@ -154,7 +157,7 @@ async def work(app: App) -> None:
         await asyncio.gather(*listening, return_exceptions=True)
         scheduler.shutdown(wait=False)
         await app.receiver.finish()  # its answers are under way then
-        await asyncio.gather(app.deliverer.finish(), app.copies.finish(), app.beats.finish())
+        await asyncio.gather(app.deliverer.finish(), app.copies.finish(), app.beats.finish(), app.recounter.finish())
 
 
 def settle_down() -> None:
@@ -185,6 +188,7 @@ async def once(app: App) -> int:
             await app.deliverer.recover()
             app.said.clear()  # something was written: the next trouble is news
             await app.receiver.again_due()
+            app.recounter.start()
             await heed(app)
         app.beats.start(app)
         app.beaten["work"] = loop.time()

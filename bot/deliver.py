@@ -27,7 +27,7 @@ from adapters.base import (
     together,
 )
 from bot.clock import Clock
-from bot.pace import pause
+from bot.pace import pause, quiet_until
 from bot.reading import Reading
 from bot.record import INSIDE, elsewhere, from_room, once_more, send
 from bot.towns import Towns
@@ -37,17 +37,19 @@ from storage.letters import LetterRow
 from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
 from storage.turns import Turn
 from workflow.outcome import Act, Notice, Reader
-from workflow.people import Town
+from workflow.people import Quiet, Town
 
 log = logging.getLogger(__name__)
 
 BATCH: Final = 50  #: letters under way to one platform
 LEASE_SECONDS: Final = 60.0
+TOGETHER: Final = 10  #: letters that leave as one message: of more a platform would cut the end
 REST: Final = 0.5  #: seconds until a platform that has had all it takes in a second is asked again
 AGAIN: Final = timedelta(minutes=1)
 #: Under its key a letter goes again so often when nobody can say whether it arrived.
 TRIES: Final = 5
 LOST: Final = 500  #: looked at in one beat
+MICRO: Final = timedelta(microseconds=1)
 #: Who has had the first message of a case lately waits for the others' first.
 LATELY: Final = timedelta(hours=1)
 QUOTA: Final = "quota"
@@ -187,7 +189,8 @@ class Deliverer:
         taken: list[list[LetterRow]] = []
         crowded: dict[Conversation, list[LetterRow]] = defaultdict(list)
         talking = {*self._under_way.values()}
-        for bundle in self._bundles(leased):
+        town = self.towns.of(tx) if leased else None
+        for bundle in self._bundles(_awake(tx, leased, town, now)):
             conversation, gap = _conversation(bundle[0]), self._gap(bundle[0])
             busy = conversation in crowded or conversation in talking
             if gap and (busy or not paces.take(tx, *conversation, now, now + gap)):
@@ -202,7 +205,6 @@ class Deliverer:
             paces.spend(tx, name, now, most, leaves[name])
             if leaves[name] >= room[name]:
                 self._rests[name] = monotonic() + REST
-        town = self.towns.of(tx) if taken else None
         return len(leased), [(bundle, self._said(tx, town, bundle, now)) for bundle in taken]
 
     def _said(self, tx: Tx, town: Town | None, bundle: list[LetterRow], now: datetime) -> Rendered | None:
@@ -227,7 +229,8 @@ class Deliverer:
     ) -> None:
         """Give all that waits there a moment of its own: urgent first, then the first of every case before any second.
 
-        What is late for one person leaves together: after a night that we slept through nobody's phone rings ten times.
+        What is late for one person leaves together, what is urgent with the rest of its case: after a night that we slept
+        through nobody's phone rings ten times.
         """
         gap = self._gap(leased[0]) or timedelta()
         at = max(now + gap, paces.free_at(tx, surface, address) or now)
@@ -239,12 +242,13 @@ class Deliverer:
             told[letter.case_id] += 1
         slots: dict[object, datetime] = {}
         placed = []
-        for _, letter in sorted(ranked, key=lambda one: one[0]):
-            turn: object = letter.id if letter.urgent or letter.to_room else (letter.to_staff, self._again(letter))
+        turns = self._turns([letter for _, letter in sorted(ranked, key=lambda one: one[0])])
+        for letter, turn in turns:
             if turn not in slots:
                 slots[turn] = at
                 at += gap
-            placed.append((letter, slots[turn]))
+            if letter.state == "leased" or letter.not_before != slots[turn]:
+                placed.append((letter, slots[turn]))
         letters.put_back(tx, placed)
 
     def _bundles(self, rows: Iterable[LetterRow]) -> list[list[LetterRow]]:
@@ -254,7 +258,24 @@ class Deliverer:
             alone = row.id if row.answer or row.to_room or row.surface in INSIDE else 0
             moment = row.not_before if row.urgent else None
             found[row.surface, row.address, row.to_staff, row.urgent, moment, self._again(row), alone].append(row)
-        return list(found.values())
+        return [few for bundle in found.values() for few in _few(bundle)]
+
+    def _turns(self, rows: Sequence[LetterRow]) -> Iterable[tuple[LetterRow, object]]:
+        """What leaves in one turn: a message's fill of a person's cases; of what is urgent a case; in a room each alone."""
+        sizes = Counter((row.to_staff, row.case_id or row.id) for row in rows)
+        filled: Counter[str | None] = Counter()
+        turns: dict[tuple[str | None, int], object] = {}
+        for row in rows:
+            case = (row.to_staff, row.case_id or row.id)
+            if row.to_room or row.urgent:
+                yield row, (case if not row.to_room else row.id)
+            elif again := self._again(row):
+                yield row, (row.to_staff, "again", again)
+            else:
+                if case not in turns:
+                    filled[row.to_staff] += sizes[case]
+                    turns[case] = (row.to_staff, "", (filled[row.to_staff] - 1) // TOGETHER)
+                yield row, turns[case]
 
     def _again(self, letter: LetterRow) -> datetime | None:
         """The moment of what goes again under its key: with what it left with, nothing else, for a key stands for one message."""
@@ -393,7 +414,7 @@ class Deliverer:
                         letters.copy(tx, letter.id, live=True, face=shown.face)
                 case Later(after):
                     later = now + max(after, AGAIN)
-                    paces.hold(tx, letter.surface, letter.address or "", now + after)
+                    paces.hold(tx, letter.surface, letter.address or "", now + min(after, paces.LONGEST))
                     letters.finish(
                         tx, letter.id, letter.lease, state="pending", at=now, why=letters.PACED, not_before=later
                     )
@@ -476,14 +497,17 @@ class Deliverer:
     async def recover(self) -> int:
         """What was leased by somebody who never came back may have arrived.
 
-        What is for a platform that is no longer set up is found here too, to go elsewhere.
+        What is for a platform that is no longer set up is found here too, to go elsewhere; and what a clock that was put back
+        would hold up.
         """
         await self._start(dict.fromkeys(self.platforms, 0), BATCH)
         return await self.store.transact(self._recover)
 
     def _recover(self, tx: Tx) -> int:
         now = self.clock.now(tx)
-        lost = letters.lost(tx, now, LOST)
+        paces.clock_put_back(tx, now)
+        letters.clock_put_back(tx, now)
+        lost = letters.lost(tx, now, LEASE_SECONDS, LOST)
         for letter in lost:  # from its own moment on: what left as one message goes as one
             self._unsure(tx, letter, "lease", now, letter.not_before)
         return len(lost)
@@ -528,3 +552,34 @@ def _reply(letter: LetterRow) -> str:
 
 def _conversation(letter: LetterRow) -> Conversation:
     return letter.surface, letter.address or ""
+
+
+def _awake(tx: Tx, leased: list[LetterRow], town: Town | None, now: datetime) -> list[LetterRow]:
+    """Put back what met its reader's quiet hours while it waited for its turn: it leaves as they end. No clock waits for it."""
+    if town is None or not town.quiet:
+        return leased
+    ends = {row.id: quiet_until(now, _quiet(row, town), town) for row in leased}
+    letters.put_back(tx, [(row, ends[row.id]) for row in leased if ends[row.id] > now], why="quiet")
+    return [row for row in leased if ends[row.id] <= now]
+
+
+def _quiet(row: LetterRow, town: Town) -> Quiet | None:
+    return None if row.urgent or row.answer or row.to_room else town.quiet.get(row.to_staff or "")
+
+
+def _few(bundle: list[LetterRow]) -> Iterable[list[LetterRow]]:
+    """Cut a bundle where one message would be too long, between two cases.
+
+    Each message has a moment of its own: that is what keeps its letters together afterwards.
+    """
+    if len(bundle) <= TOGETHER:
+        return [bundle]
+    cases: dict[int, list[LetterRow]] = defaultdict(list)
+    for row in bundle:
+        cases[row.case_id or row.id].append(row)
+    found: list[list[LetterRow]] = [[]]
+    for rows in cases.values():
+        if found[-1] and len(found[-1]) + len(rows) > TOGETHER:
+            found.append([])
+        found[-1] += [replace(row, not_before=row.not_before + len(found) * MICRO) for row in rows]
+    return found

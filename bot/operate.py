@@ -16,6 +16,7 @@ from bot.app import App, make
 from bot.audit import breaches
 from bot.clock import real
 from bot.settings import Settings, not_read
+from bot.town.former import remembering
 from storage import cases, inbox, letters, people
 from storage import journal as chain
 from storage.letters import LetterRow
@@ -202,6 +203,8 @@ def town_load(settings: Settings, file: Path, *, apply: bool) -> Iterator[str]:
     if apply:
         put_town(settings, new)
         yield "反映しました。"
+        if moved := run(settings, _carried_over):
+            yield f"開所日時が変わったため、{moved}件の相談の期限を見直しました。"
     elif lines:
         yield "まだ反映していません。反映するには --apply を付けてください。"
 
@@ -210,8 +213,30 @@ def put_town(settings: Settings, doc: town.Doc) -> None:
     run(settings, lambda app: app.store.transact(lambda tx: keep_town(tx, doc)))
 
 
+async def _carried_over(app: App) -> int:
+    """Bring every open wait under the calendar of now, with a bar on stderr while it takes long."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("期限を見直しています"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("件"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("recount", total=None)
+        return await app.recounter.run(lambda done, all_: progress.update(task, completed=done, total=all_))
+
+
 def keep_town(tx: Tx, doc: town.Doc, at: datetime | None = None) -> None:
-    """Write a judged document as the town, at the clock's own moment unless it is given."""
+    """Write a judged document as the town, at the clock's own moment unless it is given.
+
+    With it stay the calendars that open waits were counted in, until `Recounter` has carried them over.
+    """
+    old = people.town_doc(tx, lock=True)
+    doc = remembering(doc, old[0] if old else None)
     built = town.build(doc, version=0)
     version = people.put_town(
         tx, doc, built.agencies.values(), built.staff.values(), built.final_owner, code=built.code, name=built.name

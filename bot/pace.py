@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Final, NamedTuple
 
-from storage.people import Quiet
-from workflow.calendar import Hours
-from workflow.people import Town
+from workflow.calendar import Hours, instant
+from workflow.people import Quiet, Town
 
 BUNDLES: Final = (time(8, 30), time(12, 0), time(16, 30))
 A_DAY: Final = 3
@@ -81,7 +80,7 @@ def quiet_until(at: datetime, quiet: Quiet | None, town: Town) -> datetime:
     if not ((late or early) if over_midnight else (late and early)):
         return at
     day = local.date() + timedelta(days=1 if over_midnight and late else 0)
-    return datetime.combine(day, time(quiet.end // 60, quiet.end % 60), town.tz)
+    return instant(day, time(quiet.end // 60, quiet.end % 60), town.tz)
 
 
 def _fits(at: datetime, push: Push, others: Sequence[Pushed], case: int | None, town: Town) -> bool:
@@ -104,7 +103,7 @@ def next_bundle(at: datetime, hours: Hours, town: Town) -> datetime:
     for ahead in range(400):
         day = local.date() + timedelta(days=ahead)
         for clock in BUNDLES:
-            moment = datetime.combine(day, clock, town.tz)
+            moment = instant(day, clock, town.tz)
             if moment >= at and hours.next_open(moment).astimezone(town.tz).date() == day:
                 return moment
     return at

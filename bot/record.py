@@ -66,14 +66,19 @@ def _letters(
 ) -> list[LetterRow]:
     """The letters of one transaction, each aware of those before it."""
     rows: list[LetterRow] = []
-    for notice in notices:
-        rows += _rows(tx, notice, act, case_id, version, inbox, cause, tuple(rows))
+    told = [*notices]
+    # After downtime several rungs ring at once: who is rung by name is not rung as one of a room too.
+    rung = {r.code for one in told if one.kind == "ring" for r in one.to if r.kind == "staff"}
+    for notice in told:
+        rows += _rows(
+            tx, notice, act, case_id, version, inbox, cause, tuple(rows), rung if notice.kind == "ring" else set()
+        )
     return rows
 
 
 def _rows(
     tx: Tx, notice: Notice, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str,
-    beside: tuple[LetterRow, ...],
+    beside: tuple[LetterRow, ...], rung: set[str],
 ) -> Iterable[LetterRow]:  # fmt: skip
     shared = {r.code: at for r in notice.to if r.kind == "room" and (at := room_for(tx, r.code, act.town))}
     pushed: set[str] = set()
@@ -86,7 +91,9 @@ def _rows(
             yield _shared(inside, notice, shared[reader.code], act)
             continue
         for push in _pushes(reader, act):
-            if push[0] not in pushed:  # by name and as one of a room: told once
+            if push[0] not in pushed and not (
+                reader.kind == "room" and push[0] in rung
+            ):  # by name and as one of a room: told once
                 pushed.add(push[0])
                 yield _outside(tx, inside, notice, push, act, beside)
 
@@ -158,7 +165,7 @@ def _outside(
     before += [
         Pushed(r.not_before, r.case_id, r.urgent) for r in beside if r.to_staff == person and r.surface not in INSIDE
     ]
-    at = leaves_at(_earliest(notice, act), _wanted(tx, notice, person, act.town), before, inside.case_id, act.town)
+    at = leaves_at(_earliest(notice, act), _wanted(notice, person, act.town), before, inside.case_id, act.town)
     return replace(
         inside, id=act.fresh(), to_staff=person, to_room=None, surface=platform, address=account, token=new_token(), not_before=at,
         state="pending", sent_at=None,
@@ -166,7 +173,10 @@ def _outside(
 
 
 def elsewhere(letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> LetterRow | None:
-    """The same letter to its reader's next address, when there is one; the web chat has it in any case."""
+    """The same letter to its reader's next address, when there is one; the web chat has it in any case.
+
+    One that is not urgent waits there for the end of their quiet hours (bot/deliver.py).
+    """
     person = town.staff.get(letter.to_staff or "")
     known = list(addresses(person, town)) if person else []
     tried = next((i for i, (platform, _) in enumerate(known) if platform == letter.surface), len(known))
@@ -240,8 +250,9 @@ def addresses(person: Staff, town: Town) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _wanted(tx: Tx, notice: Notice, person: str, town: Town) -> Push:
+def _wanted(notice: Notice, person: str, town: Town) -> Push:
     staff = town.staff[person]
     asked = notice.kind in ("offer", "ring")
-    quiet = people.reader_settings(tx, person).quiet
-    return Push(notice.urgent, notice.soft, staff.volunteer and not asked, town.hours_of(person), quiet)
+    return Push(
+        notice.urgent, notice.soft, staff.volunteer and not asked, town.hours_of(person), town.quiet.get(person)
+    )

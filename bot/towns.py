@@ -45,13 +45,16 @@ def _read(tx: Tx) -> Town:
     doc, version = found
     away = people.absences(tx, real() - timedelta(days=3650))
     built = build(doc, version=version, absences=away)
-    links, orders = people.links(tx), people.orders(tx)
+    links, readers = people.links(tx), people.readers(tx)
     linked: dict[str, list[tuple[str, str]]] = {}
     for link in links:
         if link.reachable:
             linked.setdefault(link.staff, []).append((link.platform, link.account))
+    orders = {code: one.orders for code, one in readers.items()}
     staff = {c: replace(s, chat=_ordered(s, linked.get(c, ()), orders.get(c, ()))) for c, s in built.staff.items()}
-    return replace(built, staff=staff, accounts={(link.platform, link.account): link.staff for link in links})
+    quiet = {code: one.quiet for code, one in readers.items() if one.quiet}
+    accounts = {(link.platform, link.account): link.staff for link in links}
+    return replace(built, staff=staff, accounts=accounts, quiet=quiet)
 
 
 def _ordered(person: Staff, accounts: Sequence[tuple[str, str]], order: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

@@ -13,6 +13,7 @@ from bot.remind import Reminder
 from storage import letters, people, timers
 from storage.store import Store, Tx
 from storage.timers import Timer
+from workflow.calendar import instant
 from workflow.people import Town
 
 Told = Callable[[datetime, int], Awaitable[None] | None]
@@ -38,7 +39,7 @@ def until(span: str, at: datetime, town: Town) -> datetime:
     """Read a span from a moment: 2d3h, 2bd (the town's business days), next-morning. Raises NoSuchSpan."""
     hours = town.body.hours
     if span == "next-morning":
-        tomorrow = datetime.combine(at.astimezone(town.tz).date() + timedelta(days=1), time(0), town.tz)
+        tomorrow = instant(at.astimezone(town.tz).date() + timedelta(days=1), time(0), town.tz)
         return hours.next_open(tomorrow)
     parts = _PARTS.findall(span)
     if not parts or "".join(n + unit for n, unit in parts) != span:

@@ -22,7 +22,11 @@ _TAKE: Final = Prepared(
         ("name",),
         "holder",
         "until",
-        where=or_(_L.c.holder == bindparam("me"), _L.c.until <= bindparam("now", type_=tables.Moment())),
+        where=or_(
+            _L.c.holder == bindparam("me"),
+            _L.c.until <= bindparam("now", type_=tables.Moment()),
+            _L.c.until > bindparam("never", type_=tables.Moment()),
+        ),
         returning=(_L.c.name,),
     )
 )
@@ -46,8 +50,12 @@ def forget(tx: Tx, name: str, but: datetime) -> None:
 
 
 def take(tx: Tx, name: str, holder: str, now: datetime, until: datetime) -> bool:
-    """Take or renew a lease; False while somebody else holds it."""
-    row = {"name": name, "holder": holder, "until": until, "me": holder, "now": now}
+    """Take or renew a lease; False while somebody else holds it.
+
+    One that would last twice as long as ours was taken by a clock that has been put back since: it holds nobody up.
+    """
+    never = now + 2 * (until - now)
+    row = {"name": name, "holder": holder, "until": until, "me": holder, "now": now, "never": never}
     return tx.execute(_TAKE, row).first() is not None
 
 

@@ -149,6 +149,14 @@ def _several(size: int) -> Prepared:
     return _whole(_T.c.id.in_([bindparam(f"id_{i}") for i in range(size)]))
 
 
+_OPEN_IDS: Final = Prepared(select(_T.c.id).where(_T.c.stage != tables.constant("closed")).order_by(_T.c.id))
+
+
+def open_ids(tx: Tx) -> list[int]:
+    """List every open case, ascending."""
+    return [id_ for (id_,) in tx.execute(_OPEN_IDS)]
+
+
 def insert(tx: Tx, case: Case) -> None:
     """Keep a new case with its handoffs and waits. Its household has to be there."""
     tx.put(_INSERT, [_given(case) | _changing(case)])

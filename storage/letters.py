@@ -22,6 +22,9 @@ RESENT: Final = "resent"
 #: … or because it could not be worded; of a copy outside: it could not be worded anew.
 UNWRITTEN: Final = "unwritten"
 
+#: By how much the clocks of two machines may differ.
+SKEW: Final = timedelta(minutes=1)
+
 State: TypeAlias = Literal["pending", "leased", "sent", "unknown", "failed", "superseded"]
 
 
@@ -103,7 +106,7 @@ def _lease(free: tuple[str, ...], known: tuple[str, ...], strange: bool) -> Prep
     ready = [
         select(_T.c.id)
         .where(_T.c.state == tables.constant("pending"), place, _T.c.not_before <= bindparam("now"))
-        .order_by(_T.c.urgent.desc(), _T.c.created_at, _T.c.id)
+        .order_by(_T.c.urgent.desc(), _T.c.created_at, _T.c.case_id, _T.c.id)
         .limit(bindparam(f"room_{i}"))
         .with_for_update(skip_locked=True)
         .subquery()
@@ -117,6 +120,18 @@ def _lease(free: tuple[str, ...], known: tuple[str, ...], strange: bool) -> Prep
     )
 
 
+_LEASE_REST: Final = Prepared(
+    update(_T)
+    .where(
+        _T.c.state == tables.constant("pending"),
+        _T.c.surface == bindparam("of_surface"),
+        _T.c.case_id == bindparam("of_case"),
+        _T.c.to_staff == bindparam("of_staff"),
+        _T.c.not_before <= bindparam("now"),
+    )
+    .values(_LEASED)
+    .returning(*_COLUMNS)
+)
 _LEASE_ONE: Final = Prepared(
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.state == tables.constant("pending"))
@@ -130,10 +145,22 @@ _FINISH: Final = Prepared(
 )
 _LOST: Final = Prepared(
     select(*_COLUMNS)
-    .where(_T.c.state == tables.constant("leased"), _T.c.lease_until < bindparam("now"))
+    .where(
+        _T.c.state == tables.constant("leased"),
+        or_(_T.c.lease_until < bindparam("now"), _T.c.lease_until > bindparam("never")),
+    )
     .order_by(_T.c.id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
+)
+_PUT_BACK_CLOCK: Final = Prepared(
+    update(_T)
+    .where(
+        _T.c.state == tables.constant("pending"),
+        _T.c.created_at > bindparam("after"),
+        or_(_T.c.why == PACED, tables.is_true(_T.c.urgent), _T.c.answer),
+    )
+    .values(not_before=bindparam("now"), created_at=bindparam("now"))
 )
 _STUCK: Final = Prepared(
     select(*_COLUMNS).where(_T.c.state.in_((tables.constant("unknown"), tables.constant("failed")))).order_by(_T.c.id)
@@ -207,7 +234,7 @@ _PUT_BACK: Final = Prepared(
         lease_until=None,
         tries=_T.c.tries - bindparam("less"),
         not_before=bindparam("slot"),
-        why=PACED,
+        why=bindparam("because"),
     )
 )
 _QUEUE: Final = Prepared(
@@ -280,7 +307,7 @@ def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
 def lease(tx: Tx, now: datetime, room: Mapping[str, int], others: int, seconds: float) -> list[LetterRow]:
     """Take pending letters for sending, urgent ones and then the oldest first; all share one lease.
 
-    `room`: how many at most for each platform that is set up; `others`: for those that are not.
+    `room`: how many at most, or a few more, for each platform that is set up; `others`: for those that are not.
     """
     if not others and not any(room.values()):
         return []
@@ -289,14 +316,31 @@ def lease(tx: Tx, now: datetime, room: Mapping[str, int], others: int, seconds: 
     free = {name: count for name, count in room.items() if count > 0}
     limits = {f"room_{i}": count for i, count in enumerate((*free.values(), others) if others else free.values())}
     statement = _lease(tuple(free), tuple(room), others > 0)
-    found = _letters(tx.execute(statement, {"now": now, "new_lease": token, "until": until, **limits}))
-    return sorted(found, key=lambda letter: (not letter.urgent, letter.created_at, letter.id))
+    new = {"now": now, "new_lease": token, "until": until}
+    found = sorted(_letters(tx.execute(statement, new | limits)), key=_order)
+    for name, most in free.items():
+        here = [letter for letter in found if letter.surface == name]
+        last = here[-1] if len(here) >= most else None
+        if last and last.case_id and last.to_staff:  # what one person hears of one case is not cut in two
+            whose = {"of_surface": name, "of_case": last.case_id, "of_staff": last.to_staff}
+            found += _letters(tx.execute(_LEASE_REST, new | whose))
+    return sorted(found, key=_order)
 
 
-def put_back(tx: Tx, slots: Sequence[tuple[LetterRow, datetime]]) -> None:
+def _order(letter: LetterRow) -> tuple[bool, datetime, int, int]:
+    return (not letter.urgent, letter.created_at, letter.case_id or 0, letter.id)
+
+
+def put_back(tx: Tx, slots: Sequence[tuple[LetterRow, datetime]], why: str = PACED) -> None:
     """Let letters wait for their turn; one that was leased has not been tried."""
     rows = [
-        {"of_id": letter.id, "mine": letter.lease or "", "less": int(letter.state == "leased"), "slot": slot}
+        {
+            "of_id": letter.id,
+            "mine": letter.lease or "",
+            "less": int(letter.state == "leased"),
+            "slot": slot,
+            "because": why,
+        }
         for letter, slot in slots
     ]
     if rows:
@@ -375,9 +419,21 @@ def sent(tx: Tx, rows: Sequence[tuple[LetterRow, str | None]], at: datetime) -> 
         tx.execute(_FINISH, [{"of_id": row.id, "of_lease": row.lease, "ref": ref, **done} for row, ref in rows])
 
 
-def lost(tx: Tx, now: datetime, limit: int) -> list[LetterRow]:
-    """Find what was leased by somebody who never came back, and lock it: `finish` it under its lease."""
-    return _letters(tx.execute(_LOST, {"now": now, "limit": limit}))
+def lost(tx: Tx, now: datetime, seconds: float, limit: int) -> list[LetterRow]:
+    """Find what was leased by somebody who never came back, and lock it: `finish` it under its lease.
+
+    `seconds`: how long a lease lasts; one of twice that length was taken before the clock was put back.
+    """
+    given = {"now": now, "never": now + timedelta(seconds=2 * seconds), "limit": limit}
+    return _letters(tx.execute(_LOST, given))
+
+
+def clock_put_back(tx: Tx, now: datetime) -> int:
+    """Let go what waits for its turn at a moment that was near before the clock was put back; answer how many.
+
+    Such a letter was written later than now: the letter itself shows it.
+    """
+    return tx.execute(_PUT_BACK_CLOCK, {"now": now, "after": now + SKEW}).rowcount
 
 
 def get(tx: Tx, id: int) -> LetterRow | None:

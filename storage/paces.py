@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from math import ceil
 from typing import Final
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables
@@ -25,11 +25,21 @@ _ROW: Final = select(_P.c.free_at).where(
     _P.c.surface == bindparam("surface"), _P.c.conversation == bindparam("conversation")
 )
 _FREE_AT: Final = Prepared(_ROW)
+_FREE: Final = Prepared(delete(_P).where(_P.c.free_at > bindparam("never")))
 #: It is there and ours, whoever made it: rows that are not there cannot be locked.
 _PLATFORM: Final = Prepared({
     name: statement.on_conflict_do_update(index_elements=list(_KEYS), set_={"free_at": _P.c.free_at}).returning(_P.c.free_at)
     for name, statement in (("sqlite", sqlite.insert(_P)), ("postgresql", postgresql.insert(_P)))
 })  # fmt: skip
+
+
+#: Nobody is silent for longer, whatever a platform asks for; a row that says so was written before the clock was put back.
+LONGEST: Final = timedelta(minutes=15)
+
+
+def clock_put_back(tx: Tx, now: datetime) -> None:
+    """Free what a clock that has been put back since would hold for as long as that."""
+    tx.execute(_FREE, {"never": now + LONGEST})
 
 
 def take(tx: Tx, surface: str, conversation: str, now: datetime, until: datetime) -> bool:

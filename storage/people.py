@@ -1,6 +1,6 @@
 """The town as loaded, who is away, the ways to people and in: accounts, rooms, invites, sessions. A demonstration's clock."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -12,7 +12,7 @@ from storage.codec import of
 from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_new, insert_or_update
-from workflow.people import Absence, Agency, Staff
+from workflow.people import Absence, Agency, Quiet, Staff
 
 _M: Final = tables.municipality
 _S: Final = tables.staff
@@ -39,6 +39,8 @@ _TOWN_DOC: Final = Prepared(select(_M.c.doc, _M.c.version))
 _TOUCH_TOWN: Final = Prepared(update(_M).where(_M.c.id == 1).values(version=_M.c.version + 1))
 _TOWN_VERSION: Final = Prepared(select(_M.c.version))
 _LOCK_TOWN: Final = Prepared(select(_M.c.version).with_for_update())
+_TOWN_DOC_LOCKED: Final = Prepared(select(_M.c.doc, _M.c.version).with_for_update())
+_PUT_DOC: Final = Prepared(update(_M).where(_M.c.id == 1).values(doc=bindparam("new_doc"), version=_M.c.version + 1))
 _PUT_TOWN: Final = Prepared(insert_or_update(_M, ("id",), "code", "name", "final_owner", "doc", "version"))
 _PUT_AGENCY: Final = Prepared(insert_or_update(tables.agencies, ("code",), "name", "active"))
 _PUT_STAFF: Final = Prepared(insert_or_update(_S, ("code",), "name", "active", "agency", "doc"))
@@ -65,10 +67,15 @@ _ACCOUNTS_LEAVE: Final = delete(_L).where(
 _ACTIVE: Final = select(_S.c.code).where(_S.c.active == 1).order_by(_S.c.code)
 
 
-def town_doc(tx: Tx) -> tuple[dict[str, Any], int] | None:
-    """Read the town file as it was loaded and its version; None before the first."""
-    row = tx.execute(_TOWN_DOC).first()
+def town_doc(tx: Tx, *, lock: bool = False) -> tuple[dict[str, Any], int] | None:
+    """Read the town file as it was loaded and its version; None before the first. `lock`: nobody else loads one meanwhile."""
+    row = tx.execute(_TOWN_DOC_LOCKED if lock else _TOWN_DOC).first()
     return (row[0], row[1]) if row else None
+
+
+def put_doc(tx: Tx, doc: Mapping[str, Any]) -> None:
+    """Keep another document of the same town, which was read with its lock."""
+    tx.execute(_PUT_DOC, {"new_doc": dict(doc)})
 
 
 def town_version(tx: Tx) -> int:
@@ -379,13 +386,6 @@ def _room_moved(tx: Tx, platform: str, old: str, new: str) -> bool:
 # How somebody wants to be told
 
 
-class Quiet(NamedTuple):
-    """Hours without pushes that are not urgent, as minutes of the local day; `start` after `end` goes over midnight."""
-
-    start: int
-    end: int
-
-
 class ReaderSettings(NamedTuple):
     orders: tuple[str, ...] = ()  #: platforms, the first choice first; those not named follow
     quiet: Quiet | None = None
@@ -394,22 +394,23 @@ class ReaderSettings(NamedTuple):
 _SETTINGS: Final = Prepared(
     select(_SET.c.orders, _SET.c.quiet_from, _SET.c.quiet_to).where(_SET.c.staff == bindparam("staff"))
 )
-_ORDERS: Final = Prepared(select(_SET.c.staff, _SET.c.orders))
+_READERS: Final = Prepared(select(_SET.c.staff, _SET.c.orders, _SET.c.quiet_from, _SET.c.quiet_to))
 _PUT_SETTINGS: Final = Prepared(insert_or_update(_SET, ("staff",), "orders", "quiet_from", "quiet_to"))
 
 
 def reader_settings(tx: Tx, staff: str) -> ReaderSettings:
     """Read a person's order of platforms and quiet hours; the usual ones when nothing was set."""
     row = tx.execute(_SETTINGS, {"staff": staff}).first()
-    if row is None:
-        return ReaderSettings()
-    orders, start, end = row
+    return ReaderSettings() if row is None else _settings(*row)
+
+
+def readers(tx: Tx) -> dict[str, ReaderSettings]:
+    """How everybody wants to be told who has said so: part of the town that a process keeps in memory."""
+    return {staff: _settings(*rest) for staff, *rest in tx.execute(_READERS)}
+
+
+def _settings(orders: Sequence[str], start: int | None, end: int | None) -> ReaderSettings:
     return ReaderSettings(tuple(orders), None if start is None or end is None else Quiet(start, end))
-
-
-def orders(tx: Tx) -> dict[str, tuple[str, ...]]:
-    """Everybody's order of platforms: part of the town that a process keeps in memory."""
-    return {staff: tuple(platforms) for staff, platforms in tx.execute(_ORDERS)}
 
 
 def set_reader(tx: Tx, staff: str, settings: ReaderSettings) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import case as sql_case
 
 from storage import tables
 from storage.prepared import Prepared
@@ -12,6 +13,7 @@ from storage.store import Tx
 from storage.upsert import insert_or_update
 
 _T: Final = tables.timers
+_W: Final = tables.waits
 _LIVE: Final = _T.c.fired_at.is_(None) & _T.c.cancelled_at.is_(None)
 
 
@@ -24,11 +26,23 @@ class Timer(NamedTuple):
     tries: int = 0  #: how often it could not be rung
 
 
+#: Among so many of the longest due the urgent ones come first: few enough to be looked up one by one, whatever is pending.
+LOOKED_AT: Final = 1_000
+_FIELDS: Final = tuple(_T.c[name] for name in Timer._fields)
+_RINGS: Final = (
+    _LIVE,
+    _T.c.due_at <= bindparam("now"),
+    or_(_T.c.retry_at.is_(None), _T.c.retry_at <= bindparam("now")),
+)
+_OLDEST: Final = select(*_FIELDS).where(*_RINGS).order_by(_T.c.due_at, _T.c.id).limit(LOOKED_AT).subquery("oldest")
 _DUE: Final = Prepared(
-    select(_T.c.id, _T.c.wait_id, _T.c.case_id, _T.c.rung, _T.c.due_at, _T.c.tries)
-    .where(_LIVE, _T.c.due_at <= bindparam("now"), or_(_T.c.retry_at.is_(None), _T.c.retry_at <= bindparam("now")))
-    .order_by(_T.c.due_at, _T.c.id)
+    select(*_OLDEST.c)
+    .join(_W, _W.c.id == _OLDEST.c.wait_id)
+    .order_by(sql_case({"emergency": 0, "high": 1}, value=_W.c.urgency, else_=2), _OLDEST.c.due_at, _OLDEST.c.id)
     .limit(bindparam("limit"))
+)
+_DUE_OF: Final = (
+    select(*_FIELDS).where(*_RINGS, _T.c.case_id.in_(bindparam("cases", expanding=True))).order_by(_T.c.due_at, _T.c.id)
 )
 _TOWN: Final = select(tables.municipality.c.version).scalar_subquery()
 #: With the version of the town, which the ring asks for next: one round trip less.
@@ -51,8 +65,17 @@ _GIVE_BACK: Final = Prepared(
 
 
 def due(tx: Tx, now: datetime, limit: int = 100) -> list[Timer]:
-    """List timers that are due, the longest first; nothing is locked. What could not be rung waits for its next try."""
-    return [Timer(*row) for row in tx.execute(_DUE, {"now": now, "limit": limit})]
+    """List timers that are due, emergencies and urgent ones first, then the longest; nothing is locked. `limit` or a few more.
+
+    What could not be rung waits for its next try.
+    """
+    found = [Timer(*row) for row in tx.execute(_DUE, {"now": now, "limit": limit})]
+    if len(found) < limit:
+        return found
+    # After a long absence: with a case come all of its timers, so that what its readers hear is one message.
+    own, here = {t.case_id for t in found if t.case_id is not None}, {t.id for t in found}
+    rest = (Timer(*row) for row in tx.execute(_DUE_OF, {"now": now, "cases": sorted(own)}))
+    return [*found, *(timer for timer in rest if timer.id not in here)]
 
 
 def settle(tx: Tx, timer_id: int, now: datetime) -> int | None:

@@ -10,7 +10,7 @@ from workflow.ladder import Urgency
 from workflow.outcome import Act, Outcome
 from workflow.path import edge
 from workflow.people import LEAD, Role, Town
-from workflow.promise import hours_for, into_hours, rearm
+from workflow.promise import agency_of, into_hours, rearm
 from workflow.who import codes, lead, stands, team
 
 BASES = ("consent", "art106_6", "law", "art69", "life")
@@ -300,7 +300,7 @@ def extendable(case: Case, act: Act) -> list[Wait]:
 
 def hours_of(wait: Wait, case: Case, town: Town, at: datetime) -> Hours:
     """The business time of a wait: that of the agency which has to act."""
-    return hours_for(wait.owner, case.handoff(wait.handoff) if wait.handoff else None, case, town, at)
+    return agency_of(wait, case, town).hours
 
 
 def extend(case: Case, until: datetime, act: Act, *, wait_id: int | None = None) -> Outcome:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from enum import StrEnum
 from functools import cached_property
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from workflow.calendar import Hours
@@ -154,6 +155,13 @@ class Absence:
     deputy: str | None = None
 
 
+class Quiet(NamedTuple):
+    """Hours without pushes that are not urgent, as minutes of the local day; `start` after `end` goes over midnight."""
+
+    start: int
+    end: int
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     label: str
@@ -188,7 +196,9 @@ class Town:
     limits: Mapping[str, int] = field(default_factory=dict)  #: push_a_day, push_a_week_volunteers, undo_minutes, …
     retention: Mapping[str, int] = field(default_factory=dict)  #: days: letters, inbox, traces
     absences: tuple[Absence, ...] = ()
+    quiet: Mapping[str, Quiet] = field(default_factory=dict)  #: by person: when they want no pushes
     version: int = 0
+    former: tuple[Mapping[str, Hours], ...] = ()  #: hours by agency that open waits may still be counted in
     outside: frozenset[str] = frozenset()  #: platforms outside that are set up here
     accounts: Mapping[tuple[str, str], str] = field(default_factory=dict)  #: (platform, account) outside → whose it is
 
@@ -226,12 +236,18 @@ class Town:
     def is_coordinator(self, staff: str) -> bool:
         return self.staff[staff].has(Role.COORDINATOR)
 
+    def agency_of(self, staff: str) -> Agency:
+        return self.agency_at(self.staff[staff].agency) if staff in self.staff else self.body
+
+    def agency_at(self, code: str) -> Agency:
+        """An agency; for one that has left the town the coordinating body, which has its cases now."""
+        return self.agencies.get(code, self.body)
+
     def hours_of(self, staff: str) -> Hours:
-        return self.hours_at(self.staff[staff].agency) if staff in self.staff else self.body.hours
+        return self.agency_of(staff).hours
 
     def hours_at(self, agency: str) -> Hours:
-        """An agency's hours; of one that has left the town the coordinating body's, which has its cases now."""
-        return self.agencies.get(agency, self.body).hours
+        return self.agency_at(agency).hours
 
     def away(self, staff: str, at: datetime) -> Absence | None:
         """Find the absence that covers `at`."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from workflow.calendar import Hours, Span
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import AGAIN, Urgency
-from workflow.people import WATCH, Town
+from workflow.people import WATCH, Agency, Town
 from workflow.who import reach
 
 if TYPE_CHECKING:
@@ -136,17 +136,27 @@ def _answering(handoff: Handoff, case: Case) -> str:
     return "coordinator" if handoff.last_candidate and climbed else "receiver"
 
 
-def hours_for(want_owner: str, handoff: Handoff | None, case: Case, town: Town, at: datetime) -> Hours:
-    """Business time is the receiving agency's, or that of the agency of whoever owns the wait."""
-    if handoff and want_owner in ("receiver", "holder", "head"):
-        return town.hours_at(handoff.to_agency)
-    if handoff and want_owner == "sender":
-        return town.hours_at(handoff.from_agency)
-    if want_owner in ("official", "final"):
-        return town.hours_of(town.final_owner)
-    if want_owner == "lead" and case.lead:
-        return town.hours_of(case.lead)
-    return town.body.hours
+def agency_for(owner: str, handoff: Handoff | None, case: Case, town: Town) -> Agency:
+    """Whose business time counts: the receiving agency's, or that of the agency of whoever owns the wait."""
+    if handoff and owner in ("receiver", "holder", "head"):
+        return town.agency_at(handoff.to_agency)
+    if handoff and owner == "sender":
+        return town.agency_at(handoff.from_agency)
+    if owner in ("official", "final"):
+        return town.agency_of(town.final_owner)
+    if owner == "lead" and case.lead:
+        return town.agency_of(case.lead)
+    return town.body
+
+
+def hours_for(owner: str, handoff: Handoff | None, case: Case, town: Town, at: datetime) -> Hours:
+    """The business time of whoever owns a wait."""
+    return agency_for(owner, handoff, case, town).hours
+
+
+def agency_of(wait: Wait, case: Case, town: Town) -> Agency:
+    """Whose business time a wait counts in: that of the agency which has to act."""
+    return agency_for(wait.owner, case.handoff(wait.handoff) if wait.handoff else None, case, town)
 
 
 def into_hours(at: datetime, hours: Hours, urgency: Urgency) -> datetime:
@@ -277,8 +287,7 @@ def rearm(outcome: "Outcome", before: Urgency) -> None:
         return
     waits = []
     for wait in case.waits:
-        handoff = case.handoff(wait.handoff) if wait.handoff else None
-        hours = hours_for(wait.owner, handoff, case, act.town, act.at)
+        hours = agency_of(wait, case, act.town).hours
         sooner = wait.policy.due(act.at, hours, case.urgency)
         fresh = wait.become(urgency=case.urgency)
         if wait.paused_left is not None:

@@ -51,13 +51,17 @@ def _nothing_to_say(case: Case, wait: Wait, handoff: Handoff | None) -> bool:
 
 
 def _newest_alone(out: Outcome) -> None:
-    """After downtime several rungs ring at once: each reader hears the newest alone."""
+    """After downtime several rungs ring at once: each reader hears the newest alone, be it as one of a room."""
     heard: set[Reader] = set()
     kept = []
     for notice in reversed(out.notices):
         to = tuple(r for r in notice.to if notice.kind != "ring" or r not in heard)
         if notice.kind in ("ring", "expired", "expired_receiver"):
-            heard |= set(notice.to)
+            rooms = (r.code for r in notice.to if r.kind == "room")
+            heard |= {
+                *notice.to,
+                *(Reader("staff", p.code) for code in rooms for p in out.act.town.members.get(code, ())),
+            }
         if to:
             kept.append(replace(notice, to=to))
     out.notices = kept[::-1]

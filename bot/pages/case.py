@@ -287,7 +287,7 @@ GLYPHS: Final = {
     "handoff.decline": ("declined", ""), "handoff.expire": ("late", "late"), "handoff.attempt": ("door", "soon"),
     "handoff.withdraw": ("return", ""), "handoff.release": ("return", "soon"), "handoff.hold": ("paused", ""),
     "checkin.calm": ("same", "ok"), "checkin.worry": ("waves", "soon"), "checkin.seen": ("lamp", "ok"), "checkin.missed": ("door", "soon"),
-    "wait.rung": ("bell", "soon"), "wait.extended": ("clock", ""), "case.urgency": ("high", "soon"), "case.lead": ("meet", "ai"),
+    "wait.rung": ("bell", "soon"), "wait.extended": ("clock", ""), "wait.moved": ("clock", ""), "case.urgency": ("high", "soon"), "case.lead": ("meet", "ai"),
     "case.interim": ("meet", "soon"), "case.abuse_suspected": ("danger", "late"),
 }  # fmt: skip
 MOVES: Final = frozenset({

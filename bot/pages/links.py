@@ -15,10 +15,10 @@ from bot.clock import real
 from bot.pages.frame import Desk, NotForYou, View, at, back_to, show, worded
 from bot.record import room_platforms
 from storage import journal, people
-from storage.people import Link, Quiet, ReaderSettings, Room
+from storage.people import Link, ReaderSettings, Room
 from storage.store import Tx
 from workflow.outcome import Entry
-from workflow.people import Agency, Role, Staff
+from workflow.people import Agency, Quiet, Role, Staff
 
 #: Proper names; a platform of somebody's own goes by its code.
 NAMES: Final = {"slack": "Slack", "telegram": "Telegram", "line": "LINE"}

@@ -38,6 +38,7 @@ from bot.town.entries import (
     whole,
     words,
 )
+from bot.town.former import FORMER
 from bot.town.lines import Path, places
 from bot.town.usual import defaults, show, usual, usual_waits
 from workflow.calendar import VOLUNTEER_WEEK, WEEKDAYS, Hours, expand_closed, hours_from
@@ -126,7 +127,13 @@ def build(doc: Doc, *, version: int, absences: Sequence[Absence] = (), years: ra
         retention=dict(doc.get("retention") or usual()["retention"]),  # kept before there were any: the usual
         absences=tuple(absences),
         version=version,
+        former=tuple(_former(one, years) for one in doc.get(FORMER, ())),
     )
+
+
+def _former(calendar: Doc, years: range | None) -> dict[str, Hours]:
+    doors = _Doors(calendar["municipality"], years)
+    return {agency["code"]: doors.of(agency) for agency in calendar["agency"]}
 
 
 def parse(text: str, *, where: str = "town.toml") -> Town:

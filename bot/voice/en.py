@@ -924,6 +924,8 @@ SENTENCES: dict[str, str] = {
     "line.wait.extended": "{actor} gave more time, until {until}",
     "line.wait.extended_back": "{actor} put the day back to {until}",
     "line.wait.mended": "No next step was in sight, so Tsunagi set one again",
+    "line.wait.moved": "Opening times have changed: {wait} is now due {until}",
+    "line.wait.moved.rung": "Opening times have changed: the next reminder of {wait} comes {until}",
     "line.wait.rung": "Told: {wait}",
     "line.unknown": "{actor} made a record",
     "line.clock": "Tsunagi",

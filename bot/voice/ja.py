@@ -929,6 +929,8 @@ SENTENCES: dict[str, str] = {
     "line.wait.extended": "{actor}が期限を{until}まで延ばしました",
     "line.wait.extended_back": "{actor}が期限を{until}に戻しました",
     "line.wait.mended": "次の約束が見あたらなかったので、つなぎが約束をつけ直しました",
+    "line.wait.moved": "開所日時が変わり、「{wait}」の期限が{until}になりました",
+    "line.wait.moved.rung": "開所日時が変わり、「{wait}」のお知らせが{until}になりました",
     "line.wait.rung": "「{wait}」のお知らせを届けました",
     "line.unknown": "{actor}が記録しました",
     "line.clock": "つなぎ",

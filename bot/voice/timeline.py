@@ -22,6 +22,8 @@ def sentence(
 ) -> str:
     """Word one entry of a case's journal."""
     key = f"line.{kind}.why" if kind == "handoff.offer" and data.get("why") else f"line.{kind}"
+    if kind == "wait.moved" and not dest:
+        key += ".rung"
     if not voice.has(key):
         key = "line.unknown"
     words = _words(kind, actor, dest, data, case, voice, now)
@@ -43,8 +45,9 @@ def _words(
         words[name] = _value(kind, name, str(value), voice, now)
     if kind in _SPANS and dest:
         words["span"] = words["dest"] = voice.span(dest)
-    if kind in ("wait.extended", "wait.extended_back") and dest:
-        words["until"] = voice.moment(datetime.fromisoformat(dest), now)
+    until = dest or data.get("rings") if kind == "wait.moved" else dest
+    if kind in ("wait.extended", "wait.extended_back", "wait.moved") and isinstance(until, str):
+        words["until"] = voice.moment(datetime.fromisoformat(until), now)
     return words
 
 

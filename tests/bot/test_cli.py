@@ -293,6 +293,23 @@ def test_loading_a_town_is_a_dry_run_unless_told(tsunagi: Tsunagi, demo: Path) -
     assert "変更はありません" in tsunagi("town", "load", "other.toml")[1]
 
 
+def test_a_closure_that_is_loaded_says_how_many_cases_it_moved(tsunagi: Tsunagi, demo: Path) -> None:
+    number = json.loads(tsunagi("say", "--as", "suzuki", "--format", "json", "受付", "介護")[1])["case"]
+    text = (Path(operate.__file__).parent / "demo" / "nagare.toml").read_text(encoding="utf-8")
+    (demo / "closed.toml").write_text(
+        text.replace('closed = ["12-29..01-03"]', 'closed = ["12-29..01-03", "2026-06-02"]', 1), encoding="utf-8"
+    )
+    code, out, _err = tsunagi("town", "load", "closed.toml", "--apply")
+    assert code == 0 and "1件の相談の期限を見直しました" in out
+    lines = [json.loads(line) for line in tsunagi("journal", number)[1].splitlines()]
+    assert (lines[-1]["kind"], lines[-1]["from"][:10], lines[-1]["to"][:10]) == (
+        "wait.moved",
+        "2026-06-02",
+        "2026-06-03",
+    )
+    assert "former" not in tsunagi("town", "show")[1]
+
+
 def test_a_port_in_use(tsunagi: Tsunagi, demo: Path, environment: Callable[..., None]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

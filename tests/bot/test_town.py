@@ -157,6 +157,9 @@ MISTAKES = [
     (CITY + 'holidays = "ZZ"  # here\n', CITY, "2文字"),
     (CITY + 'timezone = "Asia/Tokio"  # here\n', CITY, "「Asia/Tokyo」ですか"),
     (CITY + 'timezone = "Asia/Calcutta"  # here\n', CITY, "「Asia/Kolkata」と書いて"),
+    (CITY + 'timezone = "PST8PDT"  # here\n', CITY, "時間帯「PST8PDT」はありません"),
+    (CITY + 'timezone = "Europe/Kiev"  # here\n', CITY, "「Europe/Kyiv」と書いて"),
+    (CITY + 'timezone = "Mars/Olympus"  # here\n', CITY, "Asia/Tokyo のように書いてください"),
     (CITY + 'timezone = "Japan"  # here\n', CITY, "「Asia/Tokyo」と書いて"),
     (CITY + 'language = "jp"  # here\n', CITY, "言語"),
     # waits

@@ -149,7 +149,7 @@ async def test_only_the_holder_of_the_lease_finishes_a_letter(store: Store) -> N
     assert await finish(one.lease, "pending", not_before=NINE + HOUR, why="429")
     assert await store.read(letters.next_due) == NINE + HOUR
     assert await store.transact(lambda tx: letters.lease_one(tx, 1, NINE, 60))
-    found = await store.transact(lambda tx: letters.lost(tx, NINE + HOUR, 10))
+    found = await store.transact(lambda tx: letters.lost(tx, NINE + HOUR, 60, 10))
     assert [row.id for row in found] == [1]
     assert await store.transact(lambda tx: letters.finish(tx, 1, found[0].lease or "", state="unknown", at=NINE))
     assert [(row.id, row.state) for row in await store.read(letters.stuck)] == [(1, "unknown")]

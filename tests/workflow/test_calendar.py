@@ -43,6 +43,7 @@ CHANGING = [
     "Africa/Cairo",
     "Europe/Dublin",
     "America/Havana",
+    "Europe/Berlin",
 ]
 
 
@@ -149,6 +150,7 @@ def test_an_evening_that_ends_at_midnight_admits_midnight_although_the_next_day_
     ],
 )
 def test_a_business_day_is_the_same_clock_time_moved_into_hours(hours, at, n, due):
+    """(fault 27)"""
     assert shown(TOWNS[hours].add_days(jst(at), n)) == due
     assert shown(Span("bd", n).after(jst(at), TOWNS[hours])) == due
 
@@ -356,11 +358,14 @@ def test_a_span_made_by_hand_obeys_too(unit, n):
         ("America/Santiago", "2026-04-04 23:30", "2026-04-05 02:30"),
         ("Africa/Cairo", "2026-04-24 00:30", "2026-04-23 22:00"),
         ("Africa/Cairo", "2026-10-29 23:30", "2026-10-29 20:30"),
+        ("Europe/Berlin", "2026-03-29 02:30", "2026-03-29 01:00"),
+        ("Europe/Berlin", "2026-10-25 02:30", "2026-10-25 00:30"),
         ("Pacific/Apia", "2011-12-30 12:00", "2011-12-30 10:00"),  # a day that never was
         ("Asia/Tokyo", "2026-06-12 02:30", "2026-06-11 17:30"),
     ],
 )
 def test_a_skipped_wall_time_moves_on_and_a_repeated_one_is_its_first(zone, wall, moment):
+    """(fault 21)"""
     there = datetime.fromisoformat(wall)
     assert f"{instant(there.date(), there.time(), zone):%Y-%m-%d %H:%M}" == moment
 
@@ -392,8 +397,9 @@ def test_a_day_on_which_the_clocks_change_has_its_real_length(zone, day, text, m
     assert hours.open_minutes(start, end) == minutes
 
 
-@pytest.mark.parametrize("zone", CHANGING)
+@pytest.mark.parametrize("zone", [*CHANGING, "Asia/Tokyo"])
 def test_nine_in_the_morning_stays_nine_all_year(zone):
+    """(fault 23)"""
     hours = Hours(zone, VOLUNTEER_WEEK, frozenset())
     start = instant(date(2026, 1, 1), time(10, 30), zone)
     for n in range(1, 400):
@@ -407,6 +413,27 @@ def test_no_days_on_from_the_second_of_two_hours_is_not_the_first():
     second = datetime(2026, 11, 1, 6, 30, tzinfo=UTC)
     assert shown(second, "America/New_York") == "2026-11-01 01:30"
     assert Span.parse("0d").after(second, hours) == second
+
+
+@pytest.mark.parametrize(
+    ("at", "text", "due"),
+    [
+        ("2027-03-30 10:00", "2bd", "2027-04-01 10:00"),  # over the end of the fiscal year
+        ("2027-02-28 10:00", "1mo", "2027-03-29 08:30"),  # 28 March is a Sunday
+        ("2028-01-31 10:00", "1mo", "2028-02-29 10:00"),
+        ("2028-02-29 10:00", "3mo", "2028-05-29 10:00"),
+        ("2027-11-30 10:00", "3mo", "2028-02-29 10:00"),
+        ("2027-12-28 17:15", "1bd", "2028-01-04 17:15"),  # 12/29–1/3
+        ("2027-12-28 15:15", "4bh", "2028-01-04 10:30"),
+        ("2027-12-28 16:00", "same_day", "2028-01-04 12:00"),
+        ("2027-11-29 10:00", "1mo", "2028-01-04 08:30"),
+        ("2027-12-30 10:00", "7d", "2028-01-06 10:00"),
+        ("2028-03-31 15:00", "4bh", "2028-04-03 10:15"),
+    ],
+)
+def test_the_days_on_which_calendars_go_wrong(at, text, due):
+    """Leap days, the end of the fiscal year, 12/29–1/3 (fault 27)."""
+    assert shown(Span.parse(text).after(jst(at), KITA)) == due
 
 
 def test_an_emergency_counts_real_hours_over_a_change_of_clocks():
@@ -604,6 +631,7 @@ def test_an_unknown_zone_is_refused_in_a_sentence(zone):
 
 @pytest.mark.parametrize("zone", ["PST8PDT", "Europe/Kyiv", "Europe/Kiev"])
 def test_old_names_of_zones_are_still_known(zone):
+    """(fault 25)"""
     assert hours_from(zone).zone == zone
 
 
