@@ -9,14 +9,14 @@ DEMO := $(if $(PORT),TSUNAGI_PORT=$(PORT)) $(BIN)/tsunagi demo
 # Compiled modules are kept beside their sources, whatever the shell says: every command starts a second or two sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo demo-fresh test pictures sweep test-deps lint lint-format lint-ruff lint-types lint-imports format lock lock-servers bench clean
+.PHONY: help .venv demo demo-fresh test pictures chaos sweep test-deps lint lint-format lint-ruff lint-types lint-imports format lock lock-servers bench clean
 
 help:
 	@echo "make demo        a sample town at http://127.0.0.1:8080 (PORT=9000 changes it)"
 	@echo "make demo-fresh  the same, from the beginning"
 	@echo "make test        everything CI runs"
 	@echo "make .venv       the environment alone"
-	@echo "also: lint  format  bench  sweep  test-deps  lock  clean"
+	@echo "also: lint  format  bench  chaos  sweep  test-deps  lock  clean"
 
 demo: .venv
 	@$(DEMO)
@@ -32,6 +32,10 @@ test: $(if $(filter true,$(CI)),test-deps) lint .venv/.servers
 # The pictures of the README, taken by the browser story.
 pictures: .venv/.test
 	TSUNAGI_PICTURES=deploy/pictures $(BIN)/python -m pytest -q tests/browser
+
+# The storms in full (tests/chaos): a thousand rounds of each race, a restart of PostgreSQL every second or two; some minutes.
+chaos: .venv/.test
+	CHAOS=1 $(BIN)/python -m pytest -n 2 --durations=0 tests/chaos
 
 # The properties once more with fresh chance and many more lives, on two cores: hours, and each failure says its seed.
 sweep: .venv/.test

@@ -198,13 +198,14 @@ def _work(args: argparse.Namespace, settings: Settings) -> int | None:
         try:
             if args.once:
                 await app.recounter.run()
+                await app.deliverer.recover()
                 await app.turner.settle()
                 app.beats.start(app)
                 await app.beats.finish()
             else:
                 composition.settle_down()
                 async with watched(app):
-                    await composition.work(app)
+                    await composition.work_until_told(app)
         finally:
             await app.close()
 

@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import platform
+import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -158,6 +159,15 @@ async def work(app: App) -> None:
         scheduler.shutdown(wait=False)
         await app.receiver.finish()  # its answers are under way then
         await asyncio.gather(app.deliverer.finish(), app.copies.finish(), app.beats.finish(), app.recounter.finish())
+
+
+async def work_until_told(app: App) -> None:
+    """Work until SIGTERM or SIGINT."""
+    working = asyncio.create_task(work(app))
+    for one in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(one, working.cancel)
+    with suppress(asyncio.CancelledError):
+        await working
 
 
 def settle_down() -> None:

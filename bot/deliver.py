@@ -105,6 +105,7 @@ class Deliverer:
         self._under_way: dict[asyncio.Task[None], Conversation] = {}
         self._fates: list[_Fate] = []  #: to be written down
         self._writing: asyncio.Task[None] | None = None
+        self._away = False  #: nothing could be written down lately, and the log knows
         self._rests: dict[str, float] = {}  #: platform → monotonic second before which its pace is not looked at again
 
     def at_once(self, tx: Tx, town: Town, letter: LetterRow, now: datetime) -> Leaving | None:
@@ -167,7 +168,9 @@ class Deliverer:
         try:
             await self._send(bundle, shown)
         except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
-            log.error("%s", trouble)  # the lease runs out: its fate is unknown, and said so
+            if not self._away:  # the lease runs out: its fate is unknown, and said so
+                log.error("what became of letters could not be written down: %s", trouble)
+            self._away = True
         except Exception:
             log.exception("a letter's fate could not be written down: %s", bundle[0].id)
 
@@ -391,6 +394,7 @@ class Deliverer:
             await self.store.transact(lambda tx: self._finish(tx, fates))
         except Exception as broken:
             return broken
+        self._away = False
         for fate in fates:
             if not fate.kept.done():
                 fate.kept.set_result(None)

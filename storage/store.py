@@ -6,6 +6,7 @@ transaction each over asyncpg. `work` may be run twice, so it has no effect but 
 
 import asyncio
 import queue
+import re
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, overload
 
-from asyncpg.exceptions import PostgresError
+import asyncpg
+from asyncpg.exceptions import PostgresError, TargetServerAttributeNotMatched
 from sqlalchemy import Connection, CursorResult, Engine, Row, SelectBase, create_engine, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -40,6 +42,9 @@ TRIES: Final = 4
 BUSY_SECONDS: Final = 10
 POOL: Final = 8  #: connections of a process to PostgreSQL, readers included
 STATEMENTS: Final = 500  #: prepared statements kept by a connection
+#: A process that is stopped or cut off in the middle of a work keeps what it has locked for so long; then the work is undone.
+HELD_SECONDS: Final = 5
+PORT: Final = 5432  #: of a host that names none
 
 
 class DatabaseUnavailable(Exception):
@@ -57,7 +62,7 @@ class DatabaseReadOnly(Exception):
 
 
 class BadAddress(ValueError):
-    """A database address looks like sqlite:///path/to/file.db or postgresql://user@host/name."""
+    """A database address looks like sqlite:///path/to/file.db or postgresql://user@host/name (several: host:port,host:port)."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
@@ -171,7 +176,9 @@ class Tx:
         try:
             yield
         except BaseException:
-            if self._promised:
+            if self._over:
+                self._writes.clear()
+            elif self._promised:
                 self._writes = dict(islice(self._writes.items(), self._savepoints[depth]))
             else:
                 self._writes.clear()
@@ -185,6 +192,15 @@ class Tx:
         finally:
             self._savepoints.pop()
             self._promised = max(0, self._promised - 1)
+
+    @property
+    def _over(self) -> bool:
+        """Say whether the database has ended the transaction by itself: the connection is lost, or SQLite's disk is full.
+
+        To ask for a savepoint then would hide why, and SQLAlchemy would ask on a new connection.
+        """
+        gone = self.connection.invalidated
+        return gone or (self.dialect == "sqlite" and not _driver(self.connection).in_transaction)
 
     def _savepoint(self, verb: str, depth: int) -> None:
         _savepoint(verb, depth).run(self.connection, self.dialect, None)
@@ -259,10 +275,10 @@ class Store:
 
 
 def address(url: str) -> URL:
-    """Read a database address; PostgreSQL's plain form means asyncpg. Raises BadAddress."""
+    """Read a database address; PostgreSQL's plain form means asyncpg, and several hosts are tried in turn. Raises BadAddress."""
     try:
-        found = make_url(url)
-    except ArgumentError:
+        found = make_url(_SEVERAL.sub(_apart, url))
+    except (ArgumentError, ValueError):
         raise BadAddress from None
     match found.get_backend_name():
         case "sqlite":
@@ -272,6 +288,18 @@ def address(url: str) -> URL:
         case "postgresql" | "postgres":
             return found.set(drivername="postgresql+asyncpg")
     raise BadAddress
+
+
+#: libpq writes several hosts as user@host:port,host:port/name; SQLAlchemy takes them one by one behind the question mark.
+_SEVERAL: Final = re.compile(
+    r"(?<=://)(?P<who>[^/?@]*@)?(?P<hosts>[\w.-]+(?::\d+)?(?:,[\w.-]+(?::\d+)?)+)(?P<name>/[^?]*)?(?:\?(?P<more>.*))?$"
+)
+
+
+def _apart(found: re.Match[str]) -> str:
+    hosts = [host if re.search(r":\d+$", host) else f"{host}:{PORT}" for host in found["hosts"].split(",")]
+    given = "&".join([*(f"host={host}" for host in hosts), *filter(None, [found["more"]])])
+    return f"{found['who'] or ''}{found['name'] or '/'}?{given}"
 
 
 # SQLite
@@ -482,7 +510,7 @@ class _Postgres:
 
     def __init__(self, url: URL, readers: int, keys: Keys, tell: Callable[[Flags], None]) -> None:
         readers = min(readers, POOL // 2)
-        self._writer = _Workers(url, POOL - readers, keys, tell, "BEGIN")
+        self._writer = _Workers(url, POOL - readers, keys, tell, "BEGIN", held=HELD_SECONDS)
         self._reader = _Workers(url, readers, keys, tell, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         self.engines = (self._writer.engine.sync_engine, self._reader.engine.sync_engine)
 
@@ -519,9 +547,11 @@ class _Postgres:
 class _Workers:
     """Workers of one event loop, each with a connection. A work goes on to its end, also when whoever asked has gone."""
 
-    def __init__(self, url: URL, size: int, keys: Keys, tell: Callable[[Flags], None], begin: str) -> None:
+    def __init__(
+        self, url: URL, size: int, keys: Keys, tell: Callable[[Flags], None], begin: str, *, held: int = 0
+    ) -> None:
         # The driver begins nothing by itself; we do.
-        self.engine = postgres_engine(url, size, isolation_level="AUTOCOMMIT")
+        self.engine = postgres_engine(url, size, held=held, isolation_level="AUTOCOMMIT")
         self._size = size
         self._keys = keys
         self._tell = tell
@@ -626,7 +656,31 @@ def _undo(connection: Connection) -> None:
             transaction(connection, "ROLLBACK")
 
 
-def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
+async def _in_turn(*, host: Any = None, port: Any = None, **given: Any) -> Any:
+    """Try several hosts one after another, each for its share of the time: the driver leaves it all to one that is silent.
+
+    Raises OSError or PostgresError of the last one.
+    """
+    hosts = list(zip(host, port, strict=True)) if isinstance(host, list) else [(host, port)]
+    given["timeout"] /= len(hosts)
+    for left, (one, at) in zip(reversed(range(len(hosts))), hosts, strict=True):
+        try:
+            return await asyncpg.connect(host=one, port=at, **given)
+        except TargetServerAttributeNotMatched as other:
+            if not left:
+                raise ConnectionError(str(other)) from other
+        except (OSError, PostgresError):
+            if not left:
+                raise
+    raise AssertionError("the last one answers or raises")
+
+
+def _held(seconds: int) -> dict[str, str]:
+    return {"idle_in_transaction_session_timeout": f"{seconds}s"} if seconds else {}
+
+
+def postgres_engine(url: URL, size: int, *, held: int = 0, **options: Any) -> AsyncEngine:
+    """Make an engine. PostgreSQL ends its transactions in which nothing is said for `held` seconds (0: as it is set there)."""
     return create_async_engine(
         url,
         pool_size=size,
@@ -635,8 +689,9 @@ def postgres_engine(url: URL, size: int, **options: Any) -> AsyncEngine:
             "prepared_statement_cache_size": STATEMENTS,
             "statement_cache_size": STATEMENTS,
             "max_cached_statement_lifetime": 0,
-            "server_settings": {"application_name": "tsunagi", "jit": "off"},
+            "server_settings": {"application_name": "tsunagi", "jit": "off", **_held(held)},
             "timeout": BUSY_SECONDS,
+            "async_creator_fn": _in_turn,
         },
         **options,
     )
@@ -688,6 +743,13 @@ def in_words() -> Iterator[None]:
         raise worded from error
 
 
+#: By the class of SQLSTATE.
+_POSTGRES_GONE: Final = {
+    "08": "the connection was lost",
+    "53": "it has no room left, on its disk or for connections",
+    "57": "the connection was lost",
+    "58": "its disk reports an error",
+}
 _SQLITE_GONE: Final = {
     sqlite3.SQLITE_BUSY: "another process holds it",
     sqlite3.SQLITE_LOCKED: "another process holds it",
@@ -708,7 +770,9 @@ def _worded(error: BaseException) -> BaseException:
             return DatabaseReadOnly("it is read-only")
         if why := _SQLITE_GONE.get(code):
             return DatabaseUnavailable(why)
-        if error.connection_invalidated or state[:2] in ("08", "53", "57"):
+        if why := _POSTGRES_GONE.get(state[:2]):
+            return DatabaseUnavailable(why)
+        if error.connection_invalidated:
             return DatabaseUnavailable("the connection was lost")
         return error
     if isinstance(error, sqlite3.Error):

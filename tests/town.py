@@ -48,12 +48,12 @@ def sample() -> Doc:
     return deepcopy(_sample())
 
 
-def settled(url: str) -> None:
-    """Put the sample town into a database: what most stories begin with (`Databases.sqlite(settled)`)."""
+def settled(url: str, doc: Doc | None = None) -> None:
+    """Put a town (the sample) into a database: what most stories begin with (`Databases.sqlite(settled)`)."""
 
     async def whole() -> None:
         store = Store(url, keys=Keys(bytes(32)))
-        await store.transact(lambda tx: keep_town(tx, sample()))
+        await store.transact(lambda tx: keep_town(tx, doc or sample()))
         await store.close()
 
     with ThreadPoolExecutor(1) as thread:  # a test's own loop may be running here
