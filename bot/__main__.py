@@ -157,7 +157,9 @@ def _parser() -> argparse.ArgumentParser:
         help="that town was stopped before its backup: what waited then to be sent is sent now",
     )
     bench = add("bench", _bench, "measure, engine and reference in the same run")
-    bench.add_argument("--name", action="append")
+    bench.add_argument(
+        "--name", action="append", help="one measure; several times for several (all of them take an hour)"
+    )
     bench.add_argument("--format", choices=("text", "json"), default="text")
     bench.add_argument("--quick", action="store_true", help="small figures, to see that it runs")
     bench.add_argument("--minutes", type=float, default=0.5, help="how long `inbound` lasts (half a minute)")

@@ -189,11 +189,12 @@ async def once(app: App) -> int:
             rung = await app.reminder.ring_due()
         if ready := {name for name, at in due.letters.items() if at <= now}:
             await app.deliverer.start_due(ready)
-        elif due.letters and (soon := (min(due.letters.values()) - now).total_seconds()) < BEAT:
-            loop.call_later(soon, app.awake.set)  # a conversation's turn comes before the beat
+        coming = [at for at in (due.timer, *due.letters.values()) if at and at > now]
+        if coming and (soon := (min(coming) - now).total_seconds()) < BEAT:
+            loop.call_later(soon, app.awake.set)  # it comes before the beat
         if due.stale:
             app.copies.start()
-        if loop.time() - app.beaten.get("mend", 0) > MEND:
+        if due.lost or loop.time() - app.beaten.get("mend", 0) > MEND:
             app.beaten["mend"] = loop.time()
             await app.deliverer.recover()
             app.said.clear()  # something was written: the next trouble is news
