@@ -9,14 +9,14 @@ DEMO := $(if $(PORT),TSUNAGI_PORT=$(PORT)) $(BIN)/tsunagi demo
 # Compiled modules are kept beside their sources, whatever the shell says: every command starts a second or two sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo demo-fresh test pictures chaos sweep test-deps lint lint-format lint-ruff lint-types lint-imports format lock lock-servers bench clean
+.PHONY: help .venv demo demo-fresh test pictures chaos kill sweep test-deps lint lint-format lint-ruff lint-types lint-imports format lock lock-servers bench clean
 
 help:
 	@echo "make demo        a sample town at http://127.0.0.1:8080 (PORT=9000 changes it)"
 	@echo "make demo-fresh  the same, from the beginning"
 	@echo "make test        everything CI runs"
 	@echo "make .venv       the environment alone"
-	@echo "also: lint  format  bench  chaos  sweep  test-deps  lock  clean"
+	@echo "also: lint  format  bench  chaos  kill  sweep  test-deps  lock  clean"
 
 demo: .venv
 	@$(DEMO)
@@ -40,6 +40,10 @@ chaos: .venv/.test
 # The properties once more with fresh chance and many more lives, on two cores: hours, and each failure says its seed.
 sweep: .venv/.test
 	HYPOTHESIS_PROFILE=sweep $(BIN)/python -m pytest -n 2 tests/properties
+
+# Every stop-point of every door × every journey × both databases, on two cores; it says at its end which were tried.
+kill: .venv/.test
+	KILLS=all $(BIN)/python -m pytest -n 2 --dist worksteal tests/kill
 
 lint: lint-format lint-ruff lint-types lint-imports
 lint-format: .venv/.test

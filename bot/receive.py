@@ -67,6 +67,10 @@ class Answered:
     leaving: tuple[Leaving, ...] = ()  #: answers to be posted behind the commit
 
 
+class _SeenBefore(Exception):
+    """Undo everything: the same event has been kept already, and its words with it."""
+
+
 class _Preview(Exception):
     """Undo everything: this was only to see who would get what."""
 
@@ -117,6 +121,8 @@ class Receiver:
         flooding = self._flooding(event.sender.account)
         try:
             answered = await self._once_more(lambda tx, surely: self._handle(tx, event, room, flooding, surely))
+        except _SeenBefore:
+            return Answered(None)
         except (DatabaseUnavailable, DatabaseReadOnly):
             raise
         except Exception as broken:
@@ -206,7 +212,7 @@ class Receiver:
         elif (arrived := inbox.arrive(tx, id_, arrival)) is not None:
             town = self.towns.of(tx, arrived.town)
         else:
-            return Answered(None)
+            raise _SeenBefore
         speaker = self._speaker(event, town)
         self._back(tx, event, speaker)
         leaving: list[Leaving] = []

@@ -143,12 +143,12 @@ _FINISH: Final = Prepared(
         _T.c.id == bindparam("of_id"), _T.c.lease == bindparam("of_lease"), _T.c.state == tables.constant("leased")
     )
 )
-_LEASED: Final = _T.c.state == tables.constant("leased")
+_UNDER_WAY: Final = _T.c.state == tables.constant("leased")
 #: Leased by somebody who never came back.
-OF_LOST: Final = select(_T.c.id).where(_LEASED, _T.c.lease_until < bindparam("now"))
+OF_LOST: Final = select(_T.c.id).where(_UNDER_WAY, _T.c.lease_until < bindparam("now"))
 _LOST: Final = Prepared(
     select(*_COLUMNS)
-    .where(_LEASED, or_(_T.c.lease_until < bindparam("now"), _T.c.lease_until > bindparam("never")))
+    .where(_UNDER_WAY, or_(_T.c.lease_until < bindparam("now"), _T.c.lease_until > bindparam("never")))
     .order_by(_T.c.id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)

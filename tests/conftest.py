@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.databases import Databases  # the path has to be known first
+from tests.kill.report import pytest_terminal_summary  # noqa: F401 - counts what tests/kill has tried
 from tests.town import Town, settled
 
 # The same examples every time in CI; `make sweep` (HYPOTHESIS_PROFILE=sweep) looks for new ones, many more of them.
