@@ -167,7 +167,7 @@ def _taken_up(tx: Tx, about: About, stopped: bool) -> str:
     unsure = rows.take_up(tx, now, stopped=stopped)
     town = Towns(frozenset()).of(tx)
     arrives = [one for id_, must in unsure if must and (one := letters.get(tx, id_))]
-    again = [letter for one in arrives for letter in once_more(tx, one, town, now, fresh)]
+    again = [letter for one in arrives for letter in once_more(tx, one, town, now, fresh, now)]
     letters.write(tx, again)
     data = {"made": about.made.isoformat(), "unknown": len(unsure), "again": len(again)}
     journal.append_town(tx, Entry("town.restore", data=data), None, "console", now)

@@ -445,14 +445,15 @@ class Deliverer:
         if self._keyed(letter, now):
             letters.finish(tx, letter.id, letter.lease, state="pending", at=now, why=why, not_before=again)
         elif letters.finish(tx, letter.id, letter.lease, state="unknown", at=now, why=why) and letter.must:
-            letters.write(tx, once_more(tx, letter, self.towns.of(tx), now, self.fresh))
+            letters.write(tx, once_more(tx, letter, self.towns.of(tx), now, self.fresh, max(again, now)))
 
     def _keyed(self, letter: LetterRow, now: datetime) -> bool:
         """Whether the try in doubt carried a key that its platform still knows: an answer to an event carries none (LINE)."""
         adapter = self.adapters.get(letter.surface)
         if adapter is None or letter.lease_until is None or letter.tries >= TRIES or _reply(letter):
             return False
-        return now - letter.lease_until + timedelta(seconds=LEASE_SECONDS) < adapter.caps.again
+        since = now - letter.lease_until + timedelta(seconds=LEASE_SECONDS)
+        return max(since, timedelta()) < adapter.caps.again  # a clock that was put back makes it no younger than now
 
     def _kept_true(self, letter: LetterRow, message: Message) -> bool:
         """Whether this copy has buttons that can grow old where it lies."""
@@ -505,9 +506,10 @@ class Deliverer:
         would hold up.
         """
         await self._start(dict.fromkeys(self.platforms, 0), BATCH)
-        return await self.store.transact(self._recover)
+        return await self.store.transact(self.settle_lost)
 
-    def _recover(self, tx: Tx) -> int:
+    def settle_lost(self, tx: Tx) -> int:
+        """Settle what was leased by somebody who never came back; answer how many letters."""
         now = self.clock.now(tx)
         paces.clock_put_back(tx, now)
         letters.clock_put_back(tx, now)

@@ -19,8 +19,6 @@ INSIDE: Final = frozenset({"web", "console"})
 ONE_TO_ONE: Final = frozenset({"line", "mail"})
 #: Outside, a coordinator's command waits this long, so that an undo is silent (workflow.md §3).
 UNDO_SILENCE: Final = timedelta(minutes=2)
-#: What goes once more to the same place gives it time to come back.
-SECOND_TRY: Final = timedelta(minutes=1)
 
 
 def record(tx: Tx, out: Outcome, *, inbox: int | None = None, answer: Callable[[], LetterRow] | None = None) -> Outcome:
@@ -218,10 +216,12 @@ def from_room(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Calla
     return [_outside(tx, anew, notice, push, act, ()) for push in _pushes(reader, act)]
 
 
-def once_more(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> list[LetterRow]:
+def once_more(
+    tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int], at: datetime
+) -> list[LetterRow]:
     """A letter that may have arrived and has to: once more, marked 再送, on another surface where its reader has one.
 
-    Else where it went the first time, after a minute. What has gone once more goes no third time.
+    Else where it went the first time, at `at`. What has gone once more goes no third time.
     """
     if letter.resent:
         return []
@@ -232,7 +232,7 @@ def once_more(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Calla
         found = [one] if (one := elsewhere(marked, town, now, fresh)) else []
     else:
         found = from_room(tx, marked, replace(town, outside=town.outside - {letter.surface}), now, fresh)
-    return found or [replace(_anew(marked, now, fresh), not_before=now + SECOND_TRY)]
+    return found or [replace(_anew(marked, now, fresh), not_before=at)]
 
 
 def addresses(person: Staff, town: Town) -> tuple[tuple[str, str], ...]:

@@ -149,7 +149,7 @@ OF_LOST: Final = select(_T.c.id).where(_UNDER_WAY, _T.c.lease_until < bindparam(
 _LOST: Final = Prepared(
     select(*_COLUMNS)
     .where(_UNDER_WAY, or_(_T.c.lease_until < bindparam("now"), _T.c.lease_until > bindparam("never")))
-    .order_by(_T.c.id)
+    .order_by(_T.c.lease_until, _T.c.id)
     .limit(bindparam("limit"))
     .with_for_update(skip_locked=True)
 )

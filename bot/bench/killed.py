@@ -1,12 +1,15 @@
 """`recover`: a worker killed with timers and letters in its hands. `restart`: from a process's start to its first letter."""
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import AsyncGenerator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Final
+
+from sqlalchemy import update
 
 from bot.app import App
 from bot.bench.figure import Figure, as_known, doing, looks, ms
@@ -15,6 +18,7 @@ from bot.bench.processes import Abroad, Serving, begun, ended, killed, outside
 from bot.bench.timers import micros
 from bot.bench.town import PEOPLE, account, link, multiply, people_at_work, peopled
 from bot.clock import Clock, real
+from storage import tables
 from storage.store import Tx
 
 LEASE: Final = 2.0  #: seconds that are left of the lease of whoever was killed: the bench does not wait for a minute
@@ -94,9 +98,12 @@ async def _killed(
 
 
 def _now(tx: Tx) -> None:
-    tx.connection.exec_driver_sql(
-        f"UPDATE timers SET due_at = {micros(real())} WHERE fired_at IS NULL AND cancelled_at IS NULL"
-    )
+    """Every timer is due now, and its wait knows."""
+    at = micros(real())
+    live = "fired_at IS NULL AND cancelled_at IS NULL"
+    tx.connection.exec_driver_sql(f"UPDATE timers SET due_at = {at} WHERE {live}")
+    for id_, doc in tx.connection.exec_driver_sql("SELECT id, doc FROM waits WHERE closed_at IS NULL").all():
+        tx.execute(update(tables.waits).where(tables.waits.c.id == id_).values(doc=json.loads(doc) | {"next_at": at}))
 
 
 async def _settled(app: App, over: int) -> tuple[list[float], dict[str, int]]:

@@ -48,7 +48,7 @@ class Band:
             await play(connection, self.rings[i])
         self.rung += 1
 
-    def told(self, name: str) -> dict[str, Any]:
+    def result(self, name: str) -> dict[str, Any]:
         """What it has done until now."""
         took = time.perf_counter() - self.began if self.rung else 0.0
         return {"name": f"{name} {version(name)}", "rung": self.rung, "seconds": took}
@@ -87,7 +87,7 @@ async def procrastinate(url: str, rings: Rings, pending: int, seconds: float) ->
         )
         with suppress(TimeoutError):  # so many it has rung
             await asyncio.wait_for(working, seconds)
-    return band.told("procrastinate")
+    return band.result("procrastinate")
 
 
 # -- DBOS (dbos/_queue.py): what is delayed is put into a queue once a second, and all of it is claimed at once
@@ -119,7 +119,7 @@ async def dbos(url: str, rings: Rings, pending: int, seconds: float) -> dict[str
         if await connection.fetchval(over) >= len(rings):
             break
     await connection.close()
-    return band.told("dbos")
+    return band.result("dbos")
 
 
 async def _delayed(connection: Any, name: str, count: int, delay: str) -> None:

@@ -276,7 +276,9 @@ async def test_what_waited_to_be_sent(
         lambda tx: {i for i in (1, 2, *again) if (one := letters.get(tx, i)) and one.state == "sent"}
     )
     assert sent - {1} == ({2} if stopped else {*again})  # 1 is not urgent: it has a pace
-    assert "ring:react" in await town.kinds("ishii") and "expired" in await town.kinds("takahashi"), "silence climbs"
+    assert "expired_receiver" in await town.kinds("ishii") and "expired" in await town.kinds("takahashi"), (
+        "silence climbs"
+    )
     await town.close()
 
 

@@ -18,9 +18,9 @@ from adapters.slack import Slack
 from adapters.telegram import Telegram
 from bot.app import make
 from bot.clock import Clock
-from bot.deliver import LEASE_SECONDS, TRIES
+from bot.deliver import AGAIN, LEASE_SECONDS, TRIES
 from bot.operate import journal
-from bot.record import SECOND_TRY, new_token
+from bot.record import new_token
 from bot.settings import Settings
 from storage import letters, people, tables
 from storage.letters import LetterRow
@@ -160,7 +160,7 @@ async def test_what_has_to_arrive_goes_once_more_marked_and_never_a_third_time(
     await post(here, "toy", must=True, urgent=True)
     await in_doubt(here, toy, how)
     toys[second].says = lambda _parcel: Unknown("time-out")
-    await settle(here, seconds=SECOND_TRY.total_seconds())
+    await settle(here, seconds=AGAIN.total_seconds())
     again = toys[second].sent[-1].message
     assert "再送" in again.text and "再送" not in toy.sent[0].message.text
     for _ in range(3):
@@ -310,7 +310,7 @@ async def test_an_answer_whose_sender_is_killed_is_unknown(here: Town, toys: dic
         await asyncio.gather(sending, return_exceptions=True)
     toy.send = sends  # type: ignore[method-assign]
     await settle(here)
-    await settle(here, seconds=SECOND_TRY.total_seconds())
+    await settle(here, seconds=AGAIN.total_seconds())
     answers = [row for row in await every(here) if row.answer]
     assert [(row.state, row.resent) for row in answers] == [("unknown", False), ("unknown", False), ("sent", True)]
     assert [p.reply for p in toy.sent if p.to.conversation == "U-suzuki"][:3] == ["token-0", "token-1", ""]

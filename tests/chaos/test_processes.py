@@ -14,7 +14,7 @@ from sqlalchemy import text
 from bot.audit import breaches
 from bot.clock import Clock, real
 from deploy.failover import FIRST_CHAT, Crowd, Platform, Process, tsunagi, until, whole
-from storage import letters, people
+from storage import people
 from tests.chaos.conftest import beside, how_many, micro
 from tests.databases import Databases
 from tests.town import START, TOKYO, Town, sample, settled
@@ -77,7 +77,7 @@ class Place:
 
     async def given_up(self) -> int:
         """The others' letters whose sender never came back."""
-        return len(await self.town.app.store.transact(lambda tx: letters.lost(tx, self.town.app.clock.now(tx))))
+        return await self.town.app.store.transact(self.town.app.deliverer.settle_lost)
 
     async def sound(self) -> None:
         lines = await self.town.app.store.read(lambda tx: list(breaches(tx, self.town.app.clock.now(tx))))

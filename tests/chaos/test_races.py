@@ -198,7 +198,7 @@ async def test_acceptance_and_expiry_in_the_same_microsecond(two: list[Town]) ->
             for number in third[i : i + 8]:
                 here, there = chance.sample(two, 2)
                 case = await two[0].case(number)
-                pair = [here.tries("ishii", f"引受 {number}"), there.app.reminder.ring_one(waiting[case.id])]
+                pair = [here.tries("ishii", f"引受 {number}"), there.app.reminder.ring_one(waiting[case.id], there.now)]
                 deeds += chance.sample(pair, 2)
             await asyncio.gather(*deeds)
         for number in third:

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from bot.audit import breaches
 from bot.clock import Clock, real
 from deploy.failover import Crowd, NoPrograms, Platform, Process, Server, until, whole
-from storage import letters, people
+from storage import people
 from storage.migrate import upgrade
 from storage.store import DatabaseUnavailable, Tx
 from tests.chaos.conftest import beside, how_many
@@ -77,7 +77,7 @@ async def test_postgresql_restarts_under_load_and_all_that_was_acknowledged_is_t
         assert await process.ended() == 0
         assert crowd.no.keys() <= {"503"}, crowd.no
         await town.app.turner.set(await town.app.turner.now() + timedelta(minutes=2))
-        await town.app.store.transact(lambda tx: letters.lost(tx, town.app.clock.now(tx)))
+        await town.app.store.transact(town.app.deliverer.settle_lost)
 
         async def ask(statement: str) -> list[object]:
             return await town.app.store.read(lambda tx: tx.execute(text(statement)).all())

@@ -28,6 +28,10 @@ STEPS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+def _put_off(tx: Tx) -> int:
+    return len(tx.execute(select(tables.timers.c.id).where(tables.timers.c.tries > 0)).all())
+
+
 def without(kind: str, *codes: str) -> Callable[[Doc], None]:
     def take(doc: Doc) -> None:
         doc[kind] = [one for one in doc[kind] if one["code"] not in codes]
@@ -95,7 +99,7 @@ async def test_a_case_outlives_what_the_town_file_names_no_more(
     if what == "agency":
         await here.says("suzuki", f"回答 {numbers['info_requested']}")
         assert "answered" in await here.kinds("takahashi"), "whose room is empty is heard by the coordinator"
-    assert not here.app.reminder.parked
+    assert await here.app.store.read(_put_off) == 0, "every timer could be rung"
     await whole(here, caplog)
     await here.close()
     databases.drop(url)

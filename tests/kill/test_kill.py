@@ -34,7 +34,7 @@ def test_killed_anywhere_nothing_is_lost(
     sweep: Callable[[Job], Report],
     record_property: Callable[[str, Any], None],
 ) -> None:
-    """(faults 1, 2 and 7) The same state, no letter missing, none doubled, but for those that are marked `unknown`."""
+    """(fault 1) (fault 2) (fault 7) The same state, no letter missing, none doubled, but for those that are marked `unknown`."""
     url: str = getattr(databases, database)(peopled)
     report = sweep(Job(url, journey, quick()) if WHOLE else Job(url, journey, quick(), every=12, ends=40, brief=True))
     databases.drop(url)

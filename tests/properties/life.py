@@ -744,7 +744,7 @@ def little_noise(life: Life, _fresh: list[Any], pushes: list[Any]) -> None:
     weeks: dict[str, set[datetime]] = defaultdict(set)
     asked: dict[str, set[datetime]] = defaultdict(set)
     for push in pushes:
-        if push.urgent or push.answer or push.state in ("superseded", "failed"):
+        if push.urgent or push.answer or push.doc.get("resent") or push.state in ("superseded", "failed"):
             continue
         local = push.not_before.astimezone(TOKYO)
         days[(push.to_staff, local.date())].add(local)

@@ -65,7 +65,7 @@ ASKED: dict[str, Callable[[Tx], Any]] = {
     "letters.lease": lambda tx: letters.lease(tx, NINE, {"slack": 50, "telegram": 50}, 0, 60),
     "letters.lease, of platforms that are gone": lambda tx: letters.lease(tx, NINE, {"slack": 0, "telegram": 0}, 50, 60),
     "letters.lease_stale": lambda tx: letters.lease_stale(tx, NINE, 20, 60),
-    "letters.lost": lambda tx: letters.lost(tx, NINE),
+    "letters.lost": lambda tx: letters.lost(tx, NINE, 60, 10),
     "letters.by_token": lambda tx: letters.by_token(tx, "t77"),
     "letters.for_person": lambda tx: letters.for_person(tx, "s1", ["r1", "r2"], latest=True),
     "letters.for_person, what is new": lambda tx: letters.for_person(tx, "s1", ["r1"], 1_999_000),
