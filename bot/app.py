@@ -74,6 +74,8 @@ class App:
         return now, look(tx, now, self.deliverer.platforms)
 
     async def close(self) -> None:
+        """End what goes on aside, then let go of platforms and database."""
+        await asyncio.gather(self.beats.finish(), self.recounter.finish(), self.copies.finish())
         for adapter in self.deliverer.adapters.values():
             if isinstance(adapter, Outside):
                 await adapter.close()
