@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
+from time import monotonic
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 MEND = 30.0
 HOME = "今日"  #: what opening a platform's home page says
 BEAT = 1.0  #: seconds between looks when nothing wakes the loop sooner
+TURN = 0.05  #: seconds from one look at what is due to the next, however much is kept in between
 
 
 @dataclass(slots=True)
@@ -143,10 +145,13 @@ async def work(app: App) -> None:
         asyncio.create_task(listen(name, one, app.store, app.receiver, holder()))
         for name, one in app.deliverer.adapters.items() if isinstance(one, Listening)
     ]  # fmt: skip
+    turned = 0.0
     try:
         while True:
             await app.awake.wait()
+            await asyncio.sleep(turned + TURN - monotonic())  # what was kept meanwhile is looked at together
             app.awake.clear()
+            turned = monotonic()
             turn = asyncio.ensure_future(once(app))
             try:
                 await asyncio.shield(turn)

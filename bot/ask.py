@@ -74,6 +74,7 @@ class Ask:
     call: int | None = None  #: the wait without a case whose card was pressed
     cached: list[Case] | None = None
     dropped: bool = False  #: words were written beside the command outside, and not kept (workflow.md §6)
+    lock: bool = True  #: the rows of cases that are named, until the end; without it who was slower begins anew
     seen: Case | None = None  #: the case this was about, for the sentence of a refusal
 
     def act(self) -> Act:
@@ -90,7 +91,7 @@ class Ask:
     # -- cases
 
     def case(self) -> Case:
-        """The case that the words name: by number, by 目印, or the only one it can be. Its row is locked."""
+        """The case that the words name: by number, by 目印, or the only one it can be."""
         found = self.named_case()
         if found is None:
             raise no.WhichCase(choices=self._which(self.mine()))
@@ -109,14 +110,14 @@ class Ask:
     def _by_number(self, number: str) -> Case:
         if not numbers.valid(number):
             raise no.WrongCheckDigit(number=number, choices=self._near(number))
-        found = cases.load(self.tx, number, lock=True)
+        found = cases.load(self.tx, number, lock=self.lock)
         if found is None:
             raise no.NoSuchCase(number=number, choices=self._near(number))
         return found
 
     def load(self, case_id: int) -> Case:
-        """Read a case by its id and lock it."""
-        found = cases.load(self.tx, case_id, lock=True)
+        """Read a case by its id."""
+        found = cases.load(self.tx, case_id, lock=self.lock)
         if found is None:
             raise no.NoSuchCase(number="")
         return found

@@ -3,12 +3,14 @@
 Every minute it looks at what is cheap to ask and at every case that was written of since; once a day at all of them.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import groupby
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -40,7 +42,8 @@ LETTERS_LATE: Final = timedelta(
 LEASE_LOST: Final = timedelta(minutes=2)  #: somebody says within this what became of a letter whose sender is gone
 SILENT: Final = timedelta(minutes=5)  #: an audit ends at least as often
 APART: Final = timedelta(seconds=2)  #: two clocks may differ by this
-PAGE: Final = 32  #: cases looked at together: some tens of milliseconds
+PAGE: Final = 8  #: cases looked at together: some ten milliseconds
+REST: Final = 3  #: times as long as a page took
 NAMED: Final = 5  #: numbers in a letter
 
 #: Looked for case by case.
@@ -140,9 +143,11 @@ class _Seen:
     found: list[Found]
     more: set[str]  #: kinds that were looked for besides the usual ones
     cases: list[int]  #: to be looked at one by one
+    whole: frozenset[int]  #: of which all lines are read again: something was wrong with them
     town: bool  #: the town's own journal too
     line: int  #: the journal's newest
-    before: int  #: … at the last audit: ids are not committed in their order, so each line is looked at by two audits
+    before: int  #: … at the last audit
+    since: int  #: … and at the one before that: ids are not committed in their order, so each line is looked at by two audits
 
 
 def _everywhere(tx: Tx, app: "App", everything: bool) -> _Seen:
@@ -161,18 +166,21 @@ def _everywhere(tx: Tx, app: "App", everything: bool) -> _Seen:
     if app.clock.here() - app.began >= LATE:
         more |= BY_NOW
         found += [*promises.late_timers(tx, now - LATE), *promises.late_letters(tx, now - LETTERS_LATE)]
-    changed = {*journal.changed(tx, last.before if last else line)}
-    changed |= {one.case_id for one in standing if one.kind in BY_CASE}
-    ids = sorted(id_ for id_ in changed if id_ is not None)
-    return _Seen(found, more, ids, everything or None in changed, line, last.line if last else line)
+    since = last.before if last else line
+    changed = {*journal.changed(tx, since)}
+    wrong = frozenset(one.case_id for one in standing if one.kind in BY_CASE and one.case_id is not None)
+    ids = sorted(wrong | {id_ for id_ in changed if id_ is not None})
+    return _Seen(found, more, ids, wrong, everything or None in changed, line, last.line if last else line, since)
 
 
 async def _by_case(app: "App", seen: _Seen, everything: bool) -> None:
-    """Page by page, so that nobody waits for all of them."""
+    """Page by page, with rests between them, so that nobody waits for all of them."""
     if seen.town:
         seen.found += await app.store.read(lambda tx: promises.broken_chains(tx, ()))
     async for some in _pages(app, None if everything else seen.cases):
-        seen.found += await app.store.read(partial(_of_cases, app=app, some=some))
+        began = monotonic()
+        seen.found += await app.store.read(partial(_of_cases, app=app, some=some, seen=None if everything else seen))
+        await asyncio.sleep(REST * (monotonic() - began))
 
 
 async def _pages(app: "App", ids: Sequence[int] | None) -> AsyncIterator[list[int]]:
@@ -187,9 +195,13 @@ async def _pages(app: "App", ids: Sequence[int] | None) -> AsyncIterator[list[in
         yield list(ids[start : start + PAGE])
 
 
-def _of_cases(tx: Tx, app: "App", some: Sequence[int]) -> list[Found]:
+def _of_cases(tx: Tx, app: "App", some: Sequence[int], seen: _Seen | None) -> list[Found]:
+    """`seen`: what is new, of which alone the chains are read; None: all of them."""
+    whole = [case for case in some if seen is None or case in seen.whole]
+    grown = [case for case in some if seen is not None and case not in seen.whole]
     found = [
-        *promises.broken_chains(tx, some, town=False),
+        *promises.broken_chains(tx, whole, town=False),
+        *(promises.broken_lately(tx, grown, seen.since) if seen else ()),
         *promises.offers_without_basis(tx, some),
         *promises.asked_after_death(tx, some),
     ]

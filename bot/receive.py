@@ -120,7 +120,9 @@ class Receiver:
         event = _readable(event)
         flooding = self._flooding(event.sender.account)
         try:
-            answered = await self._once_more(lambda tx, surely: self._handle(tx, event, room, flooding, surely))
+            answered = await self._once_more(
+                lambda tx, surely, lock: self._handle(tx, event, room, flooding, surely, lock)
+            )
         except _SeenBefore:
             return Answered(None)
         except (DatabaseUnavailable, DatabaseReadOnly):
@@ -179,17 +181,18 @@ class Receiver:
     async def _once_more(self, work: Callable[..., Answered]) -> Answered:
         """Where somebody was faster, look again: the decision is made anew on what they left.
 
-        `work` is told whether the event is taken for a new one in the town that we know, which is nearly always so.
+        `work` is told whether the event is taken for a new one in the town that we know, and its case for one that nobody else is
+        at, which is nearly always so.
         """
-        surely = True
+        surely, lock = True, False
         for _ in range(4):
             try:
-                return await self.store.transact(partial(work, surely=surely))
+                return await self.store.transact(partial(work, surely=surely, lock=lock))
             except SlowerWriter:
-                continue
+                lock = True
             except NotKept:
                 surely = False
-        return await self.store.transact(partial(work, surely=False))
+        return await self.store.transact(partial(work, surely=False, lock=True))
 
     def _flooding(self, account: str) -> bool:
         now = real()
@@ -201,7 +204,7 @@ class Receiver:
 
     # -- inside the transaction
 
-    def _handle(self, tx: Tx, event: Inbound, room: str | None, flooding: bool, surely: bool) -> Answered:
+    def _handle(self, tx: Tx, event: Inbound, room: str | None, flooding: bool, surely: bool, lock: bool) -> Answered:
         now, id_, what = self.clock.now(tx), self.fresh(), event.what
         arrival = self._arrival(tx, event, now)
         if isinstance(what, Reachable | Moved):
@@ -216,7 +219,7 @@ class Receiver:
         speaker = self._speaker(event, town)
         self._back(tx, event, speaker)
         leaving: list[Leaving] = []
-        talk = _Talk(self, tx, town, now, speaker, event, id_, room, self._shared(tx, event), leaving)
+        talk = _Talk(self, tx, town, now, speaker, event, id_, room, self._shared(tx, event), leaving, lock=lock)
         if not flooding or talk.danger:
             answered = talk.hear()
         elif speaker is None:
@@ -321,6 +324,7 @@ class _Talk:
     shared: str | None = None  #: the agency whose channel or group outside this was said in
     leaving: list[Leaving] | None = None  #: where answers go that we send ourselves; None: they wait for the loop
     call: int | None = None  #: the wait without a case whose card was pressed
+    lock: bool = True  #: see Ask
     aside: bool = False  #: what was pressed is old, and leaves what lies before the speaker as it is
 
     @property
@@ -468,6 +472,7 @@ class _Talk:
             tx=self.tx, town=self.town, speaker=speaker, agency=agency or "", now=self.now, surface=self.event.sender.platform,
             inside=self.inside, words=taken, rest=rest, fresh=self.door.fresh, room=self.room, confirmed=confirmed,
             account=self.event.sender.account, call=self.call, tried=self.door.tried,
+            lock=self.lock,
         )  # fmt: skip
 
     def _do(self, ask: Ask, command: Command, *, undoing: bool = False) -> Answered:

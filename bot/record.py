@@ -1,10 +1,10 @@
 """The one place where a decision becomes rows: the case by compare-and-swap, journal, waits and timers, letters."""
 
 import secrets
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.pace import Push, Pushed, leaves_at
 from storage import cases, journal, letters, marks, people
@@ -23,6 +23,20 @@ UNDO_SILENCE: Final = timedelta(minutes=2)
 
 def record(tx: Tx, out: Outcome, *, inbox: int | None = None, answer: Callable[[], LetterRow] | None = None) -> Outcome:
     """Write an outcome down; `answer` makes the speaker's letter once the case is kept. Raises SlowerWriter when beaten."""
+    _keep(tx, out)
+    rows = _letters(tx, [_Told.by(out, inbox)])
+    letters.write(tx, [*rows, answer()] if answer else rows)
+    return out
+
+
+def record_all(tx: Tx, outs: Sequence[Outcome]) -> None:
+    """Write down outcomes of as many cases; what has to be known of their readers is asked once."""
+    for out in outs:
+        _keep(tx, out)
+    letters.write(tx, _letters(tx, [_Told.by(out, None) for out in outs]))
+
+
+def _keep(tx: Tx, out: Outcome) -> None:
     act = out.act
     if act.by is not None and out.entries:
         out.become(moved_at=act.at)
@@ -38,10 +52,6 @@ def record(tx: Tx, out: Outcome, *, inbox: int | None = None, answer: Callable[[
     if not out.case.open and out.before.open:
         marks.release(tx, out.case.id)
     _hold_back(tx, out)
-    cause = out.entries[0].kind if out.entries else ""
-    rows = _letters(tx, out.notices, act, out.case.id, out.case.version, inbox, cause)
-    letters.write(tx, [*rows, answer()] if answer else rows)
-    return out
 
 
 def _hold_back(tx: Tx, out: Outcome) -> None:
@@ -56,44 +66,91 @@ def _hold_back(tx: Tx, out: Outcome) -> None:
 
 def send(tx: Tx, notices: Iterable[Notice], act: Act, *, inbox: int | None = None, cause: str = "") -> None:
     """Write the letters of notices that are about no case: one a reader inside, one more for each platform outside."""
-    letters.write(tx, _letters(tx, notices, act, None, None, inbox, cause))
+    letters.write(tx, _letters(tx, [_Told(tuple(notices), act, None, None, inbox, cause)]))
 
 
-def _letters(
-    tx: Tx, notices: Iterable[Notice], act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str
-) -> list[LetterRow]:
+class _Push(NamedTuple):
+    """An account outside that is pushed to."""
+
+    person: str
+    platform: str
+    account: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is to be told of one deed."""
+
+    notices: tuple[Notice, ...]
+    act: Act
+    case: int | None
+    version: int | None
+    inbox: int | None
+    cause: str
+
+    @classmethod
+    def by(cls, out: Outcome, inbox: int | None) -> "_Told":
+        cause = out.entries[0].kind if out.entries else ""
+        return cls(tuple(out.notices), out.act, out.case.id, out.case.version, inbox, cause)
+
+
+class _To(NamedTuple):
+    """One reader of a notice: their room outside that hears it, or the accounts that are pushed to."""
+
+    told: _Told
+    notice: Notice
+    reader: Reader
+    room: tuple[str, str] | None
+    pushes: tuple[_Push, ...]
+
+
+def _letters(tx: Tx, all_told: Sequence[_Told]) -> list[LetterRow]:
     """The letters of one transaction, each aware of those before it."""
+    rooms: dict[str, tuple[str, str] | None] = {}
+    readers = [to for told in all_told for to in _readers(tx, told, rooms)]
+    budget = _Budget(tx, [(push.person, to.told.case) for to in readers for push in to.pushes], all_told[0].act)
     rows: list[LetterRow] = []
-    told = [*notices]
-    # After downtime several rungs ring at once: who is rung by name is not rung as one of a room too.
-    rung = {r.code for one in told if one.kind == "ring" for r in one.to if r.kind == "staff"}
-    for notice in told:
-        rows += _rows(
-            tx, notice, act, case_id, version, inbox, cause, tuple(rows), rung if notice.kind == "ring" else set()
-        )
+    for to in readers:
+        rows.append(inside := _letter(to))
+        if to.room is not None:
+            rows.append(_shared(inside, to.notice, to.room, to.told.act))
+        rows += [_outside(inside, to.notice, push, to.told.act, budget) for push in to.pushes]
     return rows
 
 
-def _rows(
-    tx: Tx, notice: Notice, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str,
-    beside: tuple[LetterRow, ...], rung: set[str],
-) -> Iterable[LetterRow]:  # fmt: skip
-    shared = {r.code: at for r in notice.to if r.kind == "room" and (at := room_for(tx, r.code, act.town))}
-    pushed: set[str] = set()
-    for reader in notice.to:
-        inside = _letter(notice, reader, act, case_id, version, inbox, cause)
-        yield inside
-        if (
-            reader.kind == "room" and reader.code in shared
-        ):  # the channel tells them; whoever is named as well hears it alone too
-            yield _shared(inside, notice, shared[reader.code], act)
-            continue
-        for push in _pushes(reader, act):
-            if push[0] not in pushed and not (
-                reader.kind == "room" and push[0] in rung
-            ):  # by name and as one of a room: told once
-                pushed.add(push[0])
-                yield _outside(tx, inside, notice, push, act, beside)
+def _readers(tx: Tx, told: _Told, rooms: dict[str, tuple[str, str] | None]) -> Iterable[_To]:
+    """Who is told where. `rooms`: what is known already of the agencies' rooms."""
+    # After downtime several rungs ring at once: who is rung by name is not rung as one of a room too.
+    rung = {r.code for one in told.notices if one.kind == "ring" for r in one.to if r.kind == "staff"}
+    for notice in told.notices:
+        pushed: set[str] = set()
+        for reader in notice.to:
+            if reader.kind == "room" and reader.code not in rooms:
+                rooms[reader.code] = room_for(tx, reader.code, told.act.town)
+            # The channel tells them; whoever is named as well hears it alone too.
+            room = rooms[reader.code] if reader.kind == "room" else None
+            by_name = rung if notice.kind == "ring" and reader.kind == "room" else set()
+            pushes = [] if room else [p for p in _pushes(reader, told.act) if p.person not in pushed | by_name]
+            pushed |= {push.person for push in pushes}
+            yield _To(told, notice, reader, room, tuple(pushes))
+
+
+class _Budget:
+    """What the readers of a transaction's letters have been pushed of late: asked once for all, and what it adds itself."""
+
+    def __init__(self, tx: Tx, pushes: Sequence[tuple[str, int | None]], act: Act) -> None:
+        """`pushes`: (person, the case it is about)."""
+        self._lately: dict[str, list[Pushed]] = {person: [] for person, _ in pushes}
+        # Inside, a page gives the 目印 when it is opened; what leaves has to carry it.
+        marks.give(tx, [(person, case) for person, case in pushes if case is not None], act.town.marks)
+        for person, at, case, urgent in letters.push_times(tx, self._lately, act.at - timedelta(days=7)):
+            self._lately[person].append(Pushed(at, case, urgent))
+
+    def of(self, person: str) -> Sequence[Pushed]:
+        return self._lately[person]
+
+    def add(self, person: str, push: Pushed) -> None:
+        self._lately[person].append(push)
 
 
 def room_for(tx: Tx, agency: str, town: Town) -> tuple[str, str] | None:
@@ -124,16 +181,16 @@ def _earliest(notice: Notice, act: Act) -> datetime:
     return act.at + UNDO_SILENCE if notice.command and not notice.urgent else act.at
 
 
-def _letter(
-    notice: Notice, reader: Reader, act: Act, case_id: int | None, version: int | None, inbox: int | None, cause: str
-) -> LetterRow:
+def _letter(to: _To) -> LetterRow:
     """The web chat reads letters where they lie: committed is delivered."""
+    told, notice, reader, act = to.told, to.notice, to.reader, to.told.act
     return LetterRow(
-        id=act.fresh(), case_id=case_id, handoff=notice.handoff, wait=notice.wait, kind=notice.kind,
+        id=act.fresh(), case_id=told.case, handoff=notice.handoff, wait=notice.wait, kind=notice.kind,
         to_staff=reader.code if reader.kind == "staff" else None, to_room=reader.code if reader.kind == "room" else None,
         surface="web", address=None, doc=dict(notice.data), urgent=notice.urgent, must=notice.must,
-        token=new_token(), case_version=version, inbox_id=inbox, answer=False, by_staff=act.by.code if act.by else None,
-        created_at=act.at, not_before=act.at, state="sent", sent_at=act.at, cause=cause,
+        token=new_token(), case_version=told.version, inbox_id=told.inbox, answer=False,
+        by_staff=act.by.code if act.by else None, created_at=act.at, not_before=act.at, state="sent", sent_at=act.at,
+        cause=told.cause,
     )  # fmt: skip
 
 
@@ -142,32 +199,29 @@ def new_token() -> str:
     return secrets.token_urlsafe(16)[:21]
 
 
-def _pushes(reader: Reader, act: Act) -> Iterable[tuple[str, str, str]]:
-    """(person, platform, account) for whoever has linked an account outside; a room reaches its members."""
+def _pushes(reader: Reader, act: Act) -> Iterable[_Push]:
+    """The account outside of whoever has linked one; a room reaches its members."""
     everyone = [s.code for s in act.town.members.get(reader.code, ())] if reader.kind == "room" else [reader.code]
     for person in everyone:
         for platform, account in addresses(act.town.staff[person], act.town)[:1]:
             if person != act.who:
-                yield (person, platform, account)
+                yield _Push(person, platform, account)
 
 
-def _outside(
-    tx: Tx, inside: LetterRow, notice: Notice, push: tuple[str, str, str], act: Act, beside: tuple[LetterRow, ...]
-) -> LetterRow:
+def _outside(inside: LetterRow, notice: Notice, push: _Push, act: Act, budget: _Budget) -> LetterRow:
     """One person's push; the budget counts what was sent, what is on its way, and what this very transaction writes."""
-    person, platform, account = push
-    if inside.case_id is not None:
-        # Inside, a page gives the 目印 when it is opened; what leaves has to carry it.
-        marks.mark_for(tx, person, inside.case_id, act.town.marks)
-    before = [Pushed(*row) for row in letters.push_times(tx, person, act.at - timedelta(days=7))]
-    before += [
-        Pushed(r.not_before, r.case_id, r.urgent) for r in beside if r.to_staff == person and r.surface not in INSIDE
-    ]
-    at = leaves_at(_earliest(notice, act), _wanted(notice, person, act.town), before, inside.case_id, act.town)
+    wanted = _wanted(notice, push.person, act.town)
+    at = leaves_at(_earliest(notice, act), wanted, budget.of(push.person), inside.case_id, act.town)
+    budget.add(push.person, Pushed(at, inside.case_id, inside.urgent))
     return replace(
-        inside, id=act.fresh(), to_staff=person, to_room=None, surface=platform, address=account, token=new_token(), not_before=at,
-        state="pending", sent_at=None,
+        inside, id=act.fresh(), to_staff=push.person, to_room=None, surface=push.platform, address=push.account,
+        token=new_token(), not_before=at, state="pending", sent_at=None,
     )  # fmt: skip
+
+
+def _pushed(tx: Tx, letter: LetterRow, notice: Notice, pushes: Sequence[_Push], act: Act) -> list[LetterRow]:
+    budget = _Budget(tx, [(push.person, letter.case_id) for push in pushes], act)
+    return [_outside(letter, notice, push, act, budget) for push in pushes]
 
 
 def elsewhere(letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> LetterRow | None:
@@ -199,7 +253,8 @@ def following(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Calla
     if letter.to_room is not None:
         return [_shared(anew, notice, (letter.surface, letter.address or ""), act)]
     assert letter.to_staff is not None
-    return [_outside(tx, anew, notice, (letter.to_staff, letter.surface, letter.address or ""), act, ())]
+    push = _Push(letter.to_staff, letter.surface, letter.address or "")
+    return _pushed(tx, anew, notice, [push], act)
 
 
 def from_room(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Callable[[], int]) -> list[LetterRow]:
@@ -213,7 +268,7 @@ def from_room(tx: Tx, letter: LetterRow, town: Town, now: datetime, fresh: Calla
         return [replace(anew, surface=found[0], address=found[1])]
     act = Act(town.staff.get(letter.by_staff or ""), now, town, "auto", fresh)
     notice = Notice(letter.kind, (reader := Reader("room", letter.to_room),), urgent=letter.urgent, must=letter.must)
-    return [_outside(tx, anew, notice, push, act, ()) for push in _pushes(reader, act)]
+    return _pushed(tx, anew, notice, list(_pushes(reader, act)), act)
 
 
 def once_more(

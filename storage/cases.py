@@ -32,7 +32,7 @@ from sqlalchemy import insert as _insert
 
 from storage import tables, waits
 from storage.codec import Codec
-from storage.prepared import Prepared
+from storage.prepared import Prepared, Several, names_of, several
 from storage.store import Record, Tx
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
@@ -110,19 +110,20 @@ def _whole(key: ColumnElement[bool], lock: bool | str = False) -> Prepared:
 
 _NOTHING: Final = (null(),) * 7
 _KEYS: Final[dict[type, ColumnElement[bool]]] = {str: _T.c.number == bindparam("key"), int: _T.c.id == bindparam("key")}
-_LOADS: Final = {(kind, lock): _whole(key, lock) for kind, key in _KEYS.items() for lock in (False, True, "skip")}
-#: Cases of one answer; a few sizes do for any number.
-AT_ONCE: Final = 64
+_LOADS: Final = {(kind, lock): _whole(key, lock) for kind, key in _KEYS.items() for lock in (False, True)}
 _INSERT: Final = Prepared(_insert(_T))
-_SAVE: Final = Prepared(update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version")))
+_SAVE: Final = Prepared(
+    update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version")), keys=("of_id",)
+)
 _INSERT_HANDOFF: Final = Prepared(_insert(_H))
+#: Without keys: a lead passes on from one row to the next, in this order.
 _SAVE_HANDOFF: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_id")))
 
 
-def load(tx: Tx, number_or_id: str | int, *, lock: bool | Literal["skip"]) -> Case | None:
+def load(tx: Tx, number_or_id: str | int, *, lock: bool) -> Case | None:
     """Read a case by its number or its id, with its handoffs and its open waits; None: there is none.
 
-    `lock` "skip" (by id) answers None too while somebody is at the case. On SQLite the writer thread is the lock.
+    On SQLite the writer thread is the lock.
     """
     while True:
         rows = tx.execute(_LOADS[type(number_or_id), lock], {"key": number_or_id}).all()
@@ -134,19 +135,29 @@ def load(tx: Tx, number_or_id: str | int, *, lock: bool | Literal["skip"]) -> Ca
 
 def load_several(tx: Tx, ids: Iterable[int]) -> list[Case]:
     """Read cases, unlocked, in ascending id."""
-    wanted, found = sorted(set(ids)), []
-    for start in range(0, len(wanted), AT_ONCE):
-        some = wanted[start : start + AT_ONCE]
-        size = 1 << (len(some) - 1).bit_length()
-        named = {f"id_{i}": some[min(i, len(some) - 1)] for i in range(size)}
-        rows = tx.execute(_several(size), named)
-        found += [_case(row, parts) for _, (row, *parts) in groupby(rows, itemgetter(-1))]
+    return [_case(row, parts) for some in several(sorted(set(ids))) for row, *parts in _read(tx, some, lock=False)]
+
+
+def load_free(tx: Tx, ids: Iterable[int]) -> list[Case]:
+    """Lock and read those of some cases that nobody is at, in ascending id."""
+    found = []
+    for some in several(sorted(set(ids))):
+        rows = _read(tx, some, lock=True)
+        while any(row.n != row.seen for row, *_ in rows):
+            rows = _read(tx, some, lock=True)
+        found += [_case(row, parts) for row, *parts in rows]
     return found
 
 
+def _read(tx: Tx, some: Several, *, lock: bool) -> list[list[Record]]:
+    """The rows of each case; what is left of one that was skipped are its parts alone."""
+    rows = tx.execute(_several(some.size, lock), some.named)
+    return [found for _, group in groupby(rows, itemgetter(-1)) if (found := list(group))[0][0] == 0]
+
+
 @cache
-def _several(size: int) -> Prepared:
-    return _whole(_T.c.id.in_([bindparam(f"id_{i}") for i in range(size)]))
+def _several(size: int, lock: bool) -> Prepared:
+    return _whole(_T.c.id.in_(names_of(size)), "skip" if lock else False)
 
 
 _OPEN_IDS: Final = Prepared(select(_T.c.id).where(_T.c.stage != tables.constant("closed")).order_by(_T.c.id))

@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import orjson
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import Select, and_, bindparam, func, insert, select, update
 
 from storage import tables
 from storage.prepared import Prepared
@@ -121,23 +122,45 @@ def verify(tx: Tx, only: Sequence[int] | None = None, *, town: bool = True) -> I
     heads, lines = _HEADS, _LINES
     if only is not None:
         heads, lines = heads.where(_C.c.id.in_(only)), lines.where(_T.c.case_id.in_(only))
-    yield from _broken(tx.execute(lines.where(_T.c.case_id.is_not(None)).order_by(_T.c.case_id, _T.c.seq)), {
-        row.id: (row.number, row.seq, row.head) for row in tx.execute(heads)
-    })  # fmt: skip
+    yield from _broken(
+        tx.execute(lines.where(_T.c.case_id.is_not(None)).order_by(_T.c.case_id, _T.c.seq)), _ends(tx, heads)
+    )
     if town:
         end = tx.execute(_TOWN_END).first()
         ends: _Ends = {None: (None, end.seq, end.head)} if end else {}
         yield from _broken(tx.execute(_LINES.where(_T.c.case_id.is_(None)).order_by(_T.c.seq)), ends)
 
 
-def _broken(rows: Iterable[Record], ends: _Ends) -> Iterator[Breach]:
-    """`ends`: what the cases, or the municipality, remember of the end of their chain."""
+def verify_since(tx: Tx, only: Sequence[int], after: int) -> Iterator[Breach]:
+    """The same for what these cases have got behind the line with this id, and the line before it."""
+    newer = _T.alias()
+    first = (
+        select(newer.c.case_id, (func.min(newer.c.seq) - 1).label("seq"))
+        .where(newer.c.case_id.in_(only), newer.c.id > after)
+        .group_by(newer.c.case_id)
+        .subquery()
+    )
+    starts: dict[int | None, int] = {case: seq for case, seq in tx.execute(select(first)) if seq > 0}
+    lines = _LINES.join(first, and_(first.c.case_id == _T.c.case_id, _T.c.seq >= first.c.seq))
+    ends = _ends(tx, _HEADS.where(_C.c.id.in_(select(first.c.case_id))))
+    yield from _broken(tx.execute(lines.order_by(_T.c.case_id, _T.c.seq)), ends, starts)
+
+
+def _ends(tx: Tx, heads: Select[Any]) -> _Ends:
+    return {row.id: (row.number, row.seq, row.head) for row in tx.execute(heads)}
+
+
+def _broken(
+    rows: Iterable[Record], ends: _Ends, starts: Mapping[int | None, int] = MappingProxyType({})
+) -> Iterator[Breach]:
+    """`ends`: what the cases, or the municipality, remember of the end of their chain; `starts`: where one is looked at from."""
     for case, lines in groupby(map(_line, rows), key=lambda line: line.case_id):
-        seq, head = 0, ""
+        seq = starts.get(case, 1) - 1
+        head = "" if not seq else None  # what came before the first line that is looked at is not asked
         for line in lines:
             if line.seq != seq + 1:
                 yield Breach(line.number, line.seq, "seq", case)
-            if line.prev != head:
+            if head is not None and line.prev != head:
                 yield Breach(line.number, line.seq, "prev", case)
             if line.hash != line_hash(line.prev, _hashed(line)):
                 yield Breach(line.number, line.seq, "hash", case)

@@ -7,10 +7,24 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias
 
-from sqlalchemy import Select, and_, bindparam, func, insert, or_, select, true, union_all, update
+from sqlalchemy import (
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    true,
+    type_coerce,
+    union_all,
+    update,
+)
 
 from storage import tables
-from storage.prepared import Prepared
+from storage.prepared import Prepared, names_of, several
 from storage.store import Tx
 
 _T: Final = tables.letters
@@ -103,20 +117,26 @@ def _lease(free: tuple[str, ...], known: tuple[str, ...], strange: bool) -> Prep
     """So many for each platform that has room, and for those that nobody knows any more: these take a look at all that waits."""
     places = [_T.c.surface == tables.constant(name) for name in free]
     others = [_T.c.surface.not_in([tables.constant(name) for name in known]) if known else true()] if strange else []
-    ready = [
-        select(_T.c.id)
-        .where(_T.c.state == tables.constant("pending"), place, _T.c.not_before <= bindparam("now"))
-        .order_by(_T.c.urgent.desc(), _T.c.created_at, _T.c.case_id, _T.c.id)
-        .limit(bindparam(f"room_{i}"))
-        .with_for_update(skip_locked=True)
-        .subquery()
-        for i, place in enumerate((*places, *others))
-    ]
+
+    def taken(due: ColumnElement[Any]) -> Any:
+        ready = [
+            select(_T.c.id)
+            .where(_T.c.state == tables.constant("pending"), place, due <= bindparam("now", type_=tables.Moment()))
+            .order_by(_T.c.urgent.desc(), _T.c.not_before, _T.c.case_id, _T.c.id)
+            .limit(bindparam(f"room_{i}"))
+            .with_for_update(skip_locked=True)
+            .subquery()
+            for i, place in enumerate((*places, *others))
+        ]
+        which = union_all(*(select(one.c.id) for one in ready))
+        return update(_T).where(_T.c.id.in_(which)).values(_LEASED).returning(*_COLUMNS)
+
+    # SQLite would rather look up what is due and sort it: all of a long queue.
     return Prepared(
-        update(_T)
-        .where(_T.c.id.in_(union_all(*(select(one.c.id) for one in ready))))
-        .values(_LEASED)
-        .returning(*_COLUMNS)
+        {
+            "sqlite": taken(type_coerce(_T.c.not_before, tables.Id) + literal_column("0")),
+            "postgresql": taken(_T.c.not_before),
+        }
     )
 
 
@@ -141,7 +161,8 @@ _LEASE_ONE: Final = Prepared(
 _FINISH: Final = Prepared(
     update(_T).where(
         _T.c.id == bindparam("of_id"), _T.c.lease == bindparam("of_lease"), _T.c.state == tables.constant("leased")
-    )
+    ),
+    keys=("of_id",),
 )
 _UNDER_WAY: Final = _T.c.state == tables.constant("leased")
 #: Leased by somebody who never came back.
@@ -209,16 +230,6 @@ _PUSHES: Final = Prepared(
         _T.c.sent_at >= bindparam("since"),
         _T.c.state.in_(("sent", "unknown")),
         _T.c.surface.not_in(("web", "console")),
-        ~_T.c.answer,
-    )
-)
-_PUSH_TIMES: Final = Prepared(
-    select(_T.c.not_before, _T.c.case_id, _T.c.urgent).where(
-        _T.c.to_staff == bindparam("staff"),
-        _T.c.not_before >= bindparam("since"),
-        _OUTSIDE,
-        _T.c.surface.not_in(("web", "console")),
-        _T.c.state.in_(("pending", "leased", "sent", "unknown")),
         ~_T.c.answer,
     )
 )
@@ -305,7 +316,7 @@ def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
 
 
 def lease(tx: Tx, now: datetime, room: Mapping[str, int], others: int, seconds: float) -> list[LetterRow]:
-    """Take pending letters for sending, urgent ones and then the oldest first; all share one lease.
+    """Take pending letters for sending, urgent ones and then the longest due first; all share one lease.
 
     `room`: how many at most, or a few more, for each platform that is set up; `others`: for those that are not.
     """
@@ -416,7 +427,7 @@ def sent(tx: Tx, rows: Sequence[tuple[LetterRow, str | None]], at: datetime) -> 
     """Write down that leased letters have left, each with what the platform calls it; those of another's lease stay."""
     done = {"state": "sent", "why": "", "lease": None, "lease_until": None, "sent_at": at}
     if rows:
-        tx.execute(_FINISH, [{"of_id": row.id, "of_lease": row.lease, "ref": ref, **done} for row, ref in rows])
+        tx.put(_FINISH, [{"of_id": row.id, "of_lease": row.lease, "ref": ref, **done} for row, ref in rows])
 
 
 def lost(tx: Tx, now: datetime, seconds: float, limit: int) -> list[LetterRow]:
@@ -538,9 +549,27 @@ def stand_down(tx: Tx, case_id: int, handoff: int) -> int:
     return tx.execute(_STAND_DOWN, {"of_case": case_id, "of_handoff": handoff}).rowcount
 
 
-def push_times(tx: Tx, staff: str, since: datetime) -> list[tuple[datetime, int | None, bool]]:
-    """List (when, case, urgent) of what went or will go to a person abroad from a moment on: the budget's memory."""
-    return [(when, case, urgent) for when, case, urgent in tx.execute(_PUSH_TIMES, {"staff": staff, "since": since})]
+def push_times(tx: Tx, staff: Iterable[str], since: datetime) -> list[tuple[str, datetime, int | None, bool]]:
+    """List (person, when, case, urgent) of what went or will go to some people abroad from a moment on: the budget's memory."""
+    return [
+        (person, when, case, urgent)
+        for some in several(sorted(set(staff)))
+        for person, when, case, urgent in tx.execute(_push_times(some.size), some.named | {"since": since})
+    ]
+
+
+@cache
+def _push_times(size: int) -> Prepared:
+    return Prepared(
+        select(_T.c.to_staff, _T.c.not_before, _T.c.case_id, _T.c.urgent).where(
+            _T.c.to_staff.in_(names_of(size)),
+            _T.c.not_before >= bindparam("since"),
+            _OUTSIDE,
+            _T.c.surface.not_in(("web", "console")),
+            _T.c.state.in_(("pending", "leased", "sent", "unknown")),
+            ~_T.c.answer,
+        )
+    )
 
 
 def silence(tx: Tx, case_id: int) -> int:

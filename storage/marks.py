@@ -2,14 +2,15 @@
 
 import hashlib
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from itertools import count
 from typing import Final
 
 from sqlalchemy import bindparam, select, update
 
 from storage import tables
-from storage.prepared import Prepared
+from storage.prepared import Prepared, names_of, several
 from storage.store import Tx
 from storage.upsert import insert_or_update
 
@@ -35,6 +36,24 @@ def mark_for(tx: Tx, reader: str, case_id: int, words: Sequence[str]) -> str:
     chosen = next(word for word in _in_order(reader, case_id, words) if word not in taken)
     tx.execute(_GIVE, {"reader": reader, "case_id": case_id, "word": chosen, "released": False})
     return chosen
+
+
+def give(tx: Tx, pairs: Iterable[tuple[str, int]], words: Sequence[str]) -> None:
+    """See to it that each reader has a word for the case named with them."""
+    wanted = sorted(set(pairs))
+    there = {
+        (row.reader, row.case_id)
+        for some in several([case for _, case in wanted])
+        for row in tx.execute(_in_use(some.size), some.named)
+    }
+    for reader, case in wanted:
+        if (reader, case) not in there:
+            mark_for(tx, reader, case, words)
+
+
+@cache
+def _in_use(size: int) -> Prepared:
+    return Prepared(select(_T.c.reader, _T.c.case_id).where(_T.c.case_id.in_(names_of(size)), ~_T.c.released))
 
 
 def marks_of(tx: Tx, reader: str) -> dict[str, int]:

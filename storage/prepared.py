@@ -15,7 +15,8 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias, cast
 
-from sqlalchemy import Connection, Dialect, Insert, SelectBase, Table, UpdateBase
+from sqlalchemy import BindParameter, Connection, Dialect, Insert, SelectBase, Table, UpdateBase, bindparam
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.visitors import iterate
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util.concurrency import await_
@@ -67,12 +68,54 @@ class _Place(NamedTuple):
     always: Any
 
 
+class Several(NamedTuple):
+    """Some values of an IN, padded with the last one, so that a few sizes do for any number."""
+
+    size: int
+    named: dict[str, Any]  #: by the names of `names_of`
+
+
+#: Values of one IN.
+AT_ONCE: Final = 64
+
+
+def several(values: Sequence[Any]) -> Iterator[Several]:
+    """Go through values, `AT_ONCE` at a time."""
+    for start in range(0, len(values), AT_ONCE):
+        some = values[start : start + AT_ONCE]
+        size = 1 << (len(some) - 1).bit_length()
+        yield Several(size, {f"in_{i}": some[min(i, len(some) - 1)] for i in range(size)})
+
+
+def names_of(size: int) -> list[BindParameter[Any]]:
+    """The parameters of an IN with so many values."""
+    return [bindparam(f"in_{i}") for i in range(size)]
+
+
 class Write(NamedTuple):
     """Rows on their way to a table by one statement, and what it means when none was touched (None: nothing)."""
 
     statement: "Prepared"
     rows: Sequence[Values]
     missed: type[Exception] | None
+
+    def joined(self, more: "Write") -> "Write | None":
+        """Both as one; None where they are not alike, or where rows of both have the same keys and their order counts."""
+        keys = self.statement.keys
+        alike = (
+            self.statement is more.statement
+            and self.missed is more.missed
+            and self.rows[0].keys() == more.rows[0].keys()
+        )
+        if keys is None or not alike:
+            return None
+        if keys and not {_key(row, keys) for row in self.rows}.isdisjoint(_key(row, keys) for row in more.rows):
+            return None
+        return Write(self.statement, [*self.rows, *more.rows], self.missed)
+
+
+def _key(row: Values, keys: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in keys)
 
 
 class _Plan(NamedTuple):
@@ -83,15 +126,24 @@ class _Plan(NamedTuple):
 
 
 class Prepared:
-    """One such statement (or a pair of dialects)."""
+    """One such statement (or a pair of dialects).
 
-    def __init__(self, statement: Any) -> None:
+    `keys`: the parameters that tell its rows apart, so that many may be written as one; a plain INSERT has only new ones.
+    """
+
+    def __init__(self, statement: Any, keys: Sequence[str] | None = None) -> None:
         self.statement: Any | Both = statement
+        self.keys: Final = () if keys is None and type(statement) is Insert else keys
         one = next(iter(statement.values())) if isinstance(statement, Mapping) else statement
         self.reads: Final = isinstance(one, SelectBase)
+        parts = list(iterate(one))
+        #: … and locks nothing
+        self.only_reads: Final = self.reads and not any(
+            getattr(part, "_for_update_arg", None) is not None for part in parts
+        )
         self.inserts: Final = isinstance(one, Insert)
         self.table: Final = one.table if isinstance(one, UpdateBase) else None  #: that it writes to
-        self.tables: Final = frozenset(t for t in iterate(one) if isinstance(t, Table))  #: that it reads or writes
+        self.tables: Final = frozenset(t for t in parts if isinstance(t, Table))  #: that it reads or writes
         self._plans: dict[tuple[str, tuple[str, ...]], _Plan] = {}
 
     def plan(self, connection: Connection, dialect: str, names: tuple[str, ...]) -> _Plan:
@@ -149,27 +201,27 @@ def write_together(connection: Connection, writes: Sequence[Write]) -> None:
     if len(writes) == len(writes[0].rows) == 1:
         return write(connection, "postgresql", writes[0])
     plans = [w.statement.plan(connection, "postgresql", tuple(w.rows[0])) for w in writes]
-    shape = tuple(
-        (plan.text, len(w.rows) if len(w.rows) <= SPELT else 0, w.missed is not None)
-        for plan, w in zip(plans, writes, strict=True)
-    )
+    shape = tuple((plan.text, _spelt_rows(w), w.missed is not None) for plan, w in zip(plans, writes, strict=True))
     text = _TOGETHER.get(shape) or _TOGETHER.setdefault(shape, _together(shape))
     values: list[Any] = []
     for plan, one in zip(plans, writes, strict=True):
         rows = map(plan.row, one.rows)
-        values += chain.from_iterable(rows) if len(one.rows) <= SPELT else map(list, zip(*rows, strict=True))
-    (touched,) = _execute(connection, _Plan(text, tuple, tuple, ()), tuple(values), many=False)[0]
-    for one, count in zip((w for w in writes if w.missed is not None), touched, strict=False):
-        if not count:
-            raise cast(type[Exception], one.missed)
+        values += chain.from_iterable(rows) if _spelt_rows(one) else map(list, zip(*rows, strict=True))
+    try:
+        _execute(connection, _Plan(text, tuple, tuple, ()), tuple(values), many=False)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == NO_NUMBER and (found := _MISSED.search(str(error.orig))):
+            raise cast(type[Exception], writes[int(found[1])].missed) from None
+        raise
 
 
 def travels(one: Write) -> bool:
-    """Say whether a write can go together with others: one row, or several new ones."""
-    return len(one.rows) == 1 or one.statement.inserts
+    """Say whether a write can go together with others: one row, several new ones, or several that are told apart."""
+    return len(one.rows) == 1 or one.statement.inserts or one.statement.keys is not None
 
 
-#: Rows that are written out in a text; more come as arrays, so that a few texts do for all (asyncpg takes 2 µs for an array).
+#: Rows of an INSERT that are written out in a text; more, and those of an UPDATE, come as arrays, so that a few texts do for all
+#: (asyncpg takes 2 µs for an array).
 SPELT: Final = 2
 _Shape: TypeAlias = tuple[
     tuple[str, int, bool], ...
@@ -177,22 +229,39 @@ _Shape: TypeAlias = tuple[
 _TOGETHER: Final[dict[_Shape, str]] = {}
 _VALUES: Final = re.compile(r"VALUES (\([^()]*\))")
 _PLACE: Final = re.compile(r"\$(\d+)")
+NO_NUMBER: Final = "22P02"  #: invalid_text_representation
+_MISSED: Final = re.compile(r"w(\d+) missed \d+")
+_ARRAY: Final = re.compile(r"\$\d+::\w+\[\]")
+_TYPED: Final = re.compile(r"\$(\d+)::(\w+)")
 
 
 def _together(shape: _Shape) -> str:
-    """WITH each of them, its places counted on; then whether those that may be missed have touched a row."""
+    """WITH each of them, its places counted on; then whether those that may be missed have touched as many rows as were given.
+
+    Where one has not, the statement fails before anything else is written, with words that are no number and say which.
+    """
     parts, counts, before = [], [], 0
     for i, (text, rows, counted) in enumerate(shape):
-        if rows != 1:
+        if not rows and text.startswith("UPDATE"):
+            text = _over_arrays(text)
+        elif rows != 1:
             text = _VALUES.sub(partial(_spelt, rows) if rows else _as_arrays, text, count=1)
         places = [int(place) for place in _PLACE.findall(text)]
         text = _counted_on(text, before)
         before += max(places)
         if counted:
-            counts.append(f"(SELECT count(*) FROM w{i})")  # noqa: S608 - our own names
+            touched = f"(SELECT count(*) FROM w{i})"  # noqa: S608 - our own names
+            given = rows or f"cardinality({_ARRAY.search(text)[0]})"  # type: ignore[index]
+            counts.append(f"CASE WHEN {touched} = {given} THEN 1 ELSE CAST('w{i} missed ' || {touched} AS integer) END")
             text += " RETURNING 1"
         parts.append(f"w{i} AS ({text})")
     return f"WITH {', '.join(parts)} SELECT {', '.join(counts) or '1'}"
+
+
+def _spelt_rows(one: Write) -> int:
+    """How many rows a text is written for; 0: for any number."""
+    most = SPELT if one.statement.inserts else 1
+    return len(one.rows) if len(one.rows) <= most else 0
 
 
 def _counted_on(text: str, by: int) -> str:
@@ -206,6 +275,14 @@ def _spelt(rows: int, values: re.Match[str]) -> str:
 
 def _as_arrays(values: re.Match[str]) -> str:
     return "SELECT * FROM unnest" + re.sub(r"::\w+", r"\g<0>[]", values[1])  # noqa: S608 - SQLAlchemy's text
+
+
+def _over_arrays(text: str) -> str:
+    """UPDATE … FROM the rows that come as arrays."""
+    changes, where = _TYPED.sub(r"given.c\1", text).split(" WHERE ", 1)
+    places = dict(_TYPED.findall(text))
+    rows = ", ".join(f"${place}::{kind}[]" for place, kind in places.items())
+    return f"{changes} FROM unnest({rows}) AS given ({', '.join(f'c{place}' for place in places)}) WHERE {where}"
 
 
 def _way_out(kind: TypeEngine[Any], dialect: Dialect) -> Convert | None:
@@ -245,14 +322,14 @@ class Undone(Exception):
 
 
 def transaction(connection: Connection, words: str) -> None:
-    """BEGIN, COMMIT (AND CHAIN) or ROLLBACK on PostgreSQL. Raises Undone for a COMMIT that was none."""
+    """BEGIN, COMMIT or ROLLBACK on PostgreSQL. Raises Undone for a COMMIT that was none."""
     held: Any = connection.connection.dbapi_connection
     try:
         answer = await_(_asked(held, words))
     except BaseException as error:
         connection._handle_dbapi_exception(error, words, (), None, None)
         raise
-    if words.startswith("COMMIT") and answer != "COMMIT":
+    if words == "COMMIT" and answer != "COMMIT":
         raise Undone
 
 

@@ -4,7 +4,7 @@ What takes reading every row can be asked about some cases alone (`only`: their 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -106,7 +106,16 @@ def doubled_timers(tx: Tx) -> list[Found]:
 
 def broken_chains(tx: Tx, only: Sequence[int] | None = None, *, town: bool = True) -> list[Found]:
     """Cases, and the town, whose journal does not hold (I11)."""
-    broken = {breach.case_id: breach.number for breach in journal.verify(tx, only, town=town)}
+    return _chains(journal.verify(tx, only, town=town))
+
+
+def broken_lately(tx: Tx, only: Sequence[int], after: int) -> list[Found]:
+    """Cases whose journal does not hold where it has grown since the line with this id."""
+    return _chains(journal.verify_since(tx, only, after))
+
+
+def _chains(breaches: Iterable[journal.Breach]) -> list[Found]:
+    broken = {breach.case_id: breach.number for breach in breaches}
     return [Found("chain", TOWN if case is None else str(case), case, number) for case, number in broken.items()]
 
 

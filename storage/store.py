@@ -1,7 +1,7 @@
 """The transaction: one plain function `work(tx)` on either database, run to its commit or not at all.
 
 SQLite: one writer thread under BEGIN IMMEDIATE, up to 32 waiting works to a COMMIT. PostgreSQL: one
-transaction each over asyncpg. `work` may be run twice, so it has no effect but through `tx`.
+transaction each over asyncpg (READ COMMITTED). `work` may be run twice, so it has no effect but through `tx`.
 """
 
 import asyncio
@@ -45,6 +45,8 @@ STATEMENTS: Final = 500  #: prepared statements kept by a connection
 #: A process that is stopped or cut off in the middle of a work keeps what it has locked for so long; then the work is undone.
 HELD_SECONDS: Final = 5
 PORT: Final = 5432  #: of a host that names none
+BEGIN: Final = "BEGIN"
+SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 
 class DatabaseUnavailable(Exception):
@@ -89,16 +91,25 @@ class DatabaseAhead(Exception):
 class Tx:
     """What a work is handed: statements go through it, and whom the commit should wake."""
 
-    __slots__ = ("_promised", "_savepoints", "_writes", "connection", "dialect", "flags", "keys")
+    __slots__ = ("_connection", "_promised", "_savepoints", "_writes", "begun", "dialect", "flags", "keys")
 
-    def __init__(self, connection: Connection, dialect: DialectName, keys: Keys, flags: set[str]) -> None:
-        self.connection = connection
+    def __init__(
+        self, connection: Connection, dialect: DialectName, keys: Keys, flags: set[str], *, begun: bool = True
+    ) -> None:
+        self._connection = connection
         self.dialect = dialect
         self.keys = keys
         self.flags = flags
+        self.begun = begun  #: the database knows of a transaction; False: before the first statement that needs one
         self._savepoints: list[int] = []  #: that we are in: how many writes had been put before each
         self._promised = 0  #: how many of them, the innermost, nothing was written in yet
         self._writes: dict[Any, Write] = {}  #: by table, those that have not left yet
+
+    @property
+    def connection(self) -> Connection:
+        """For statements of one's own, inside the transaction."""
+        self._begin()
+        return self._connection
 
     @overload
     def execute(self, statement: Prepared, parameters: Parameters = None) -> Answer: ...
@@ -116,7 +127,9 @@ class Tx:
                 self.settle()
             if self._promised and not statement.reads:
                 self._begin_savepoints()
-            return statement.run(self.connection, self.dialect, parameters)
+            if not (self.begun or statement.only_reads):
+                self._begin()
+            return statement.run(self._connection, self.dialect, parameters)
         self.settle()
         if type(statement) is dict:
             statement = statement[self.dialect]
@@ -127,7 +140,7 @@ class Tx:
     def put(
         self, statement: Prepared, rows: Sequence[Mapping[str, Any]], *, missed: type[Exception] | None = None
     ) -> None:
-        """Write rows and hear nothing of it; `missed` is raised when the one row that it means is not there.
+        """Write rows and hear nothing of it; `missed` is raised when a row that it means is not there.
 
         On PostgreSQL it leaves together with what else is put, at the latest before the commit; what is wrong with it is raised then.
         """
@@ -135,8 +148,12 @@ class Tx:
         if self.dialect == "sqlite":
             self._write(one)
             return
+        waiting = self._writes.get(statement.table)
+        if waiting is not None and not self._savepoints and (both := waiting.joined(one)) is not None:
+            self._writes[statement.table] = both
+            return
         alone = not travels(one)
-        if alone or statement.table in self._writes:
+        if alone or waiting is not None:
             self.settle()
         if alone:
             self._write(one)
@@ -149,16 +166,29 @@ class Tx:
             self._begin_savepoints()
             self._let_go(len(self._writes))
 
+    def settle_alone(self) -> None:
+        """Let go all that has been put, as the only statement that writes anything: it is a transaction by itself."""
+        if self._writes:
+            writes, self._writes = list(self._writes.values()), {}
+            write_together(self._connection, writes)
+
+    def _begin(self) -> None:
+        if not self.begun:
+            transaction(self._connection, BEGIN)
+            self.begun = True
+
     def _let_go(self, count: int) -> None:
         """Send the first so many of what has been put."""
         if count:
+            self._begin()
             tables = list(self._writes)[:count]
-            write_together(self.connection, [self._writes.pop(table) for table in tables])
+            write_together(self._connection, [self._writes.pop(table) for table in tables])
 
     def _write(self, one: Write) -> None:
         if self._promised:
             self._begin_savepoints()
-        write(self.connection, self.dialect, one)
+        self._begin()
+        write(self._connection, self.dialect, one)
 
     def flag(self, name: Literal["timers", "letters", "journal"]) -> None:
         """Ask that the loop of this name be woken when the transaction has committed."""
@@ -199,11 +229,12 @@ class Tx:
 
         To ask for a savepoint then would hide why, and SQLAlchemy would ask on a new connection.
         """
-        gone = self.connection.invalidated
-        return gone or (self.dialect == "sqlite" and not _driver(self.connection).in_transaction)
+        gone = self._connection.invalidated
+        return gone or (self.dialect == "sqlite" and not _driver(self._connection).in_transaction)
 
     def _savepoint(self, verb: str, depth: int) -> None:
-        _savepoint(verb, depth).run(self.connection, self.dialect, None)
+        self._begin()
+        _savepoint(verb, depth).run(self._connection, self.dialect, None)
 
     def _begin_savepoints(self) -> None:
         """Begin those that were promised, each behind what had been put before it."""
@@ -510,8 +541,8 @@ class _Postgres:
 
     def __init__(self, url: URL, readers: int, keys: Keys, tell: Callable[[Flags], None]) -> None:
         readers = min(readers, POOL // 2)
-        self._writer = _Workers(url, POOL - readers, keys, tell, "BEGIN", held=HELD_SECONDS)
-        self._reader = _Workers(url, readers, keys, tell, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        self._writer = _Workers(url, POOL - readers, keys, tell, held=HELD_SECONDS)
+        self._reader = _Workers(url, readers, keys, tell, snapshot=SNAPSHOT)
         self.engines = (self._writer.engine.sync_engine, self._reader.engine.sync_engine)
 
     async def transact(self, work: Work[T]) -> T:
@@ -548,14 +579,16 @@ class _Workers:
     """Workers of one event loop, each with a connection. A work goes on to its end, also when whoever asked has gone."""
 
     def __init__(
-        self, url: URL, size: int, keys: Keys, tell: Callable[[Flags], None], begin: str, *, held: int = 0
+        self, url: URL, size: int, keys: Keys, tell: Callable[[Flags], None], *, snapshot: str = "", held: int = 0
     ) -> None:
         # The driver begins nothing by itself; we do.
         self.engine = postgres_engine(url, size, held=held, isolation_level="AUTOCOMMIT")
         self._size = size
         self._keys = keys
         self._tell = tell
-        self._begin = begin
+        self._snapshot = (
+            snapshot  #: how a work begins that sees one; "": each of its statements sees what has been kept by then
+        )
         self._jobs: asyncio.Queue[_Job[Any] | None] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self._idle = 0
@@ -587,30 +620,22 @@ class _Workers:
     def _work_for_ever(self) -> None:
         connection: Connection | None = None
         age = self._age
-        chained = False  #: the last COMMIT has begun the next transaction
-        while True:
-            if connection is not None and chained and self._jobs.empty():
-                _undo(connection)
-                chained = False
-            if (job := self._next()) is None:
-                break
+        while (job := self._next()) is not None:
             if job.future.done():
                 continue
             if age != self._age:
                 _drop(connection)
-                connection, age, chained = None, self._age, False
+                connection, age = None, self._age
             job.begun = True
             try:
                 if connection is None:
-                    connection, chained = connect(self.engine), False
-                if job.apart and not chained:
+                    connection = connect(self.engine)
+                if job.apart:
                     job.result = job.work(Tx(connection, "postgresql", self._keys, job.flags))
                     continue
-                if not chained:
-                    transaction(connection, self._begin)
-                chained = self._run(connection, job)
+                self._run(connection, job)
             except BaseException as error:
-                job.error, chained = error, False
+                job.error = error
                 if connection is not None and connection.invalidated:
                     self._age += 1
                 if isinstance(error, asyncio.CancelledError):  # the loop ends
@@ -630,21 +655,31 @@ class _Workers:
         finally:
             self._idle -= 1
 
-    def _run(self, connection: Connection, job: _Job[T]) -> bool:
-        """Run a work in the transaction that has begun. Where others wait its COMMIT begins the next one: then True."""
-        tx = Tx(connection, "postgresql", self._keys, job.flags)
+    def _run(self, connection: Connection, job: _Job[T]) -> None:
+        """Run a work in a transaction, which begins where it needs one.
+
+        What is read before that, without a lock, sees what has been kept by then, inside a transaction or not; and what is put to
+        the end without a word in between is one statement, which is kept or not without BEGIN and COMMIT: two journeys less.
+        """
+        tx = Tx(connection, "postgresql", self._keys, job.flags, begun=bool(self._snapshot))
         try:
+            if self._snapshot:
+                transaction(connection, self._snapshot)
             result = job.work(tx)
-            tx.settle()
-            job.committing = True
-            chains = not self._jobs.empty()
-            transaction(connection, "COMMIT AND CHAIN" if chains else "COMMIT")
+            if tx.begun:
+                tx.settle()
+            else:
+                job.committing = True
+                tx.settle_alone()
+            if tx.begun:
+                job.committing = True
+                transaction(connection, "COMMIT")
             job.result = result
             if job.flags:
                 self._tell(frozenset(job.flags))
-            return chains
         except BaseException:
-            _undo(connection)
+            if tx.begun:
+                _undo(connection)
             raise
         finally:
             connection.rollback()  # what SQLAlchemy takes for a transaction, when it has run a statement itself
@@ -675,6 +710,14 @@ async def _in_turn(*, host: Any = None, port: Any = None, **given: Any) -> Any:
     raise AssertionError("the last one answers or raises")
 
 
+_SESSION: Final = {
+    "application_name": "tsunagi",
+    "jit": "off",
+    # Planned once: left to itself PostgreSQL plans some of our statements anew each time, an eighth of what it does in all.
+    "plan_cache_mode": "force_generic_plan",
+}
+
+
 def _held(seconds: int) -> dict[str, str]:
     return {"idle_in_transaction_session_timeout": f"{seconds}s"} if seconds else {}
 
@@ -689,7 +732,7 @@ def postgres_engine(url: URL, size: int, *, held: int = 0, **options: Any) -> As
             "prepared_statement_cache_size": STATEMENTS,
             "statement_cache_size": STATEMENTS,
             "max_cached_statement_lifetime": 0,
-            "server_settings": {"application_name": "tsunagi", "jit": "off", **_held(held)},
+            "server_settings": {**_SESSION, **_held(held)},
             "timeout": BUSY_SECONDS,
             "async_creator_fn": _in_turn,
         },

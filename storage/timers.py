@@ -1,14 +1,15 @@
 """Timers: the next instant at which each wait rings. `waits.save` sets and cancels them; here they are settled."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, func, or_, select, update
 from sqlalchemy import case as sql_case
 
 from storage import tables
-from storage.prepared import Prepared
+from storage.prepared import Prepared, names_of, several
 from storage.store import Tx
 from storage.upsert import insert_or_update
 
@@ -45,10 +46,6 @@ _DUE_OF: Final = (
     select(*_FIELDS).where(*_RINGS, _T.c.case_id.in_(bindparam("cases", expanding=True))).order_by(_T.c.due_at, _T.c.id)
 )
 _TOWN: Final = select(tables.municipality.c.version).scalar_subquery()
-#: With the version of the town, which the ring asks for next: one round trip less.
-_SETTLE: Final = Prepared(
-    update(_T).where(_T.c.id == bindparam("of_id"), _LIVE).values(fired_at=bindparam("at")).returning(_TOWN)
-)
 _PUT_OFF: Final = Prepared(
     update(_T)
     .where(_T.c.id == bindparam("of_id"), _T.c.tries == bindparam("of_tries"), _LIVE)
@@ -78,10 +75,20 @@ def due(tx: Tx, now: datetime, limit: int = 100) -> list[Timer]:
     return [*found, *(timer for timer in rest if timer.id not in here)]
 
 
-def settle(tx: Tx, timer_id: int, now: datetime) -> int | None:
-    """Make a timer one that has rung and answer the town's version; None: it has rung or been cancelled meanwhile."""
-    found: int | None = tx.execute(_SETTLE, {"of_id": timer_id, "at": now}).scalar()
-    return found
+def settle(tx: Tx, ids: Sequence[int], now: datetime) -> tuple[frozenset[int], int | None]:
+    """Make timers such as have rung; answer which, and the town's version, which the ring asks for next.
+
+    Missing is what has rung or been cancelled meanwhile; None where all of it has.
+    """
+    rows = [row for some in several(ids) for row in tx.execute(_settle(some.size), some.named | {"at": now})]
+    return frozenset(id_ for id_, _ in rows), rows[0][1] if rows else None
+
+
+@cache
+def _settle(size: int) -> Prepared:
+    return Prepared(
+        update(_T).where(_T.c.id.in_(names_of(size)), _LIVE).values(fired_at=bindparam("at")).returning(_T.c.id, _TOWN)
+    )
 
 
 def put_off(tx: Tx, timer: Timer, again: datetime) -> bool:

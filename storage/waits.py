@@ -44,12 +44,14 @@ _LOOSE: Final = Prepared(select(*COLUMNS).where(_T.c.case_id.is_(None), _T.c.clo
 _PUT: Final = Prepared(
     insert_or_update(
         _T, ("id",), "owner", "due_at", "opened_at", "rung", "urgency", "closed_at", "why", "policy", "doc"
-    )
+    ),
+    keys=("id",),
 )
 _SET: Final = Prepared(
     insert_or_update(
         _TIMERS, ("wait_id", "rung"), "due_at", "cancelled_at", "tries", "retry_at", where=_TIMERS.c.fired_at.is_(None)
-    )
+    ),
+    keys=("wait_id", "rung"),
 )
 _URGENCY: Final = {member.value: member for member in Urgency}
 

@@ -57,7 +57,7 @@ async def _rates(ground: Ground, due: int, pending: int, seconds: float) -> Asyn
         copy = await ground.new(base)
         async with app_at(copy, ground.place, 5_000_000) as app:
             await _turned(app)
-            played.write_bytes(pickle.dumps(await heard(app, due)))
+            played.write_bytes(pickle.dumps(await heard(app, due, 1)))
         await ground.drop(copy)
         for name in there:
             doing(f"beside: Tsunagi, then {name}")

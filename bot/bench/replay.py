@@ -30,15 +30,16 @@ def recorder(app: "App") -> Iterator[list[Statement]]:
 
 @contextmanager
 def rings_recorder(app: "App") -> Iterator[list[list[Statement]]]:
-    """What each ring says to the database, several at a time: each begins by loading its case."""
+    """What each transaction of rings says to the database, several at a time: each begins by loading its cases."""
     found: list[list[Statement]] = []
     last: dict[int, list[Statement]] = {}  #: of each connection
     first = ""
 
     def hear(connection: object, statement: Statement) -> None:
         nonlocal first
-        first = first or statement[0]
-        if statement[0] == first:
+        words = statement[0].partition(" IN (")[0]  # however many cases it names
+        first = first or words
+        if words == first:
             last[id(connection)] = []
             found.append(last[id(connection)])
         last[id(connection)].append(statement)

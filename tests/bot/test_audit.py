@@ -242,7 +242,8 @@ async def test_a_line_is_looked_at_within_a_minute_of_its_writing(town: Town) ->
     cases = [await town.case(number) for number in (old, fresh)]
     trigger = "DROP TRIGGER journal_keeps_its_lines"
     await by_hand(town, trigger if town.app.store.dialect == "sqlite" else "ALTER TABLE journal DISABLE TRIGGER USER")
-    await by_hand(town, *(f"UPDATE journal SET actor = 'mori' WHERE case_id = {case.id} AND seq = 1" for case in cases))
+    last = "seq = (SELECT max(j.seq) FROM journal j WHERE j.case_id = journal.case_id)"
+    await by_hand(town, *(f"UPDATE journal SET actor = 'mori' WHERE case_id = {case.id} AND {last}" for case in cases))
     await town.says("suzuki", f"見立て {fresh} 続ける")
     await audit(town.app)
     assert await standing(town) == {"chain": [str(cases[1].id)]}

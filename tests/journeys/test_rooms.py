@@ -295,7 +295,7 @@ async def test_the_channel_is_in_nobodys_noise_budget(here: Outside) -> None:
         await here.town.says("suzuki", f"依頼 {number} 家計相談 ともしび")
     assert await leaves(here) == ["06-01 09:00"] * 5
     counted = await here.town.app.store.read(
-        lambda tx: letters.push_times(tx, "kondo", here.town.now - timedelta(days=1))
+        lambda tx: letters.push_times(tx, ["kondo"], here.town.now - timedelta(days=1))
     )
     assert counted == []
 

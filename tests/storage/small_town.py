@@ -74,3 +74,10 @@ def opened(case: Case) -> Callable[[Tx], Case]:
         return case
 
     return work
+
+
+def plan_of(tx: Tx, statement: str, parameters: Any) -> str:
+    """PostgreSQL: for whatever parameters, which is how ours are planned (storage/store.py)."""
+    word = "EXPLAIN (GENERIC_PLAN)" if tx.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
+    found = tx.connection.exec_driver_sql(f"{word} {statement}", parameters)
+    return "\n".join(str(row[-1]) for row in found)

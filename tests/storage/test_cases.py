@@ -129,8 +129,8 @@ async def test_the_next_rung_takes_the_place_of_the_one_that_rang(store: Store) 
     before = a_case()
     await store.transact(opened(before))
     (timer,) = await store.read(lambda tx: timers.due(tx, NINE + timedelta(days=9)))
-    assert await store.transact(lambda tx: timers.settle(tx, timer.id, LATER))
-    assert not await store.transact(lambda tx: timers.settle(tx, timer.id, LATER))
+    assert await store.transact(lambda tx: timers.settle(tx, [timer.id], LATER)[0])
+    assert not await store.transact(lambda tx: timers.settle(tx, [timer.id], LATER)[0])
     risen = replace(before.waits[0], rung=1, next_at=NINE + timedelta(days=2), told=("suzuki",))
     await saved(store, before, replace(before, waits=(risen,)))
     assert await store.read(live) == {(100, 1, risen.next_at)}
@@ -155,7 +155,7 @@ async def test_a_rung_that_has_rung_rings_no_more(store: Store) -> None:
     before = a_case()
     await store.transact(opened(before))
     (timer,) = await store.read(lambda tx: timers.due(tx, NINE + timedelta(days=9)))
-    await store.transact(lambda tx: timers.settle(tx, timer.id, LATER))
+    await store.transact(lambda tx: timers.settle(tx, [timer.id], LATER)[0])
     moved = replace(before.waits[0], next_at=NINE + timedelta(days=3))
     await saved(store, before, replace(before, waits=(moved,)))
     assert await store.read(live) == set()
@@ -422,7 +422,7 @@ async def _stepped(store: Store, case: Case, step: str, pick: int, fresh: Any) -
         case "ring" if chosen.next_at:
             found = await store.read(lambda tx: timers.due(tx, chosen.next_at, 10_000))
             timer = next(t for t in found if t.wait_id == chosen.id)
-            assert await store.transact(lambda tx: timers.settle(tx, timer.id, LATER))
+            assert await store.transact(lambda tx: timers.settle(tx, [timer.id], LATER)[0])
             changed = replace(chosen, rung=chosen.rung + 1, next_at=due)
         case "later" if chosen.next_at:
             changed = replace(chosen, due_at=due, next_at=due)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from storage import (
     beats,
@@ -32,7 +32,7 @@ from storage.letters import LetterRow
 from storage.people import Invite
 from storage.store import Store, Tx
 from storage.turns import Turn
-from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, opened
+from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, opened, plan_of
 from workflow.outcome import Act, Entry
 from workflow.people import Absence
 
@@ -107,7 +107,82 @@ async def test_a_line_changed_behind_our_back_is_found(store: Store) -> None:
     assert found == [("000001", 1, "hash"), ("000001", 2, "head")]
 
 
+FORGED = {
+    "a word of a new line": ("UPDATE journal SET actor = 'mori' WHERE case_id = 1 AND seq = 4", [(4, "hash")]),
+    "a new line's link": ("UPDATE journal SET prev = 'else' WHERE case_id = 1 AND seq = 4", [(4, "prev"), (4, "hash")]),
+    "a new line is gone": ("DELETE FROM journal WHERE case_id = 1 AND seq = 4", [(5, "seq"), (5, "prev")]),
+    "the line before the new ones": (
+        "UPDATE journal SET actor = 'mori' WHERE case_id = 1 AND seq = 2",
+        [(2, "hash")],
+    ),
+    "the line before them is gone": ("DELETE FROM journal WHERE case_id = 1 AND seq = 2", [(3, "seq")]),
+    "the last line is gone": ("DELETE FROM journal WHERE case_id = 1 AND seq = 5", [(4, "head")]),
+    "an older line, which the night's look finds": (
+        "UPDATE journal SET actor = 'mori' WHERE case_id = 1 AND seq = 1",
+        [],
+    ),
+}
+
+
+@pytest.mark.parametrize("statement", FORGED, ids=str)
+async def test_of_what_is_new_every_line_is_looked_at_and_the_one_before(store: Store, statement: str) -> None:
+    await written(store)
+    since = (await store.read(lambda tx: journal.read(tx, 1)))[-1].id
+
+    def grown(tx: Tx) -> None:
+        case = cases.load(tx, 1, lock=True)
+        assert case is not None
+        lines = journal.chain(case, [Entry("case.note"), Entry("case.note"), Entry("case.note")], ACT, NINE)
+        journal.write(tx, lines)
+        cases.save(tx, case, replace(case, seq=lines[-1].seq, head=lines[-1].hash), at=NINE)
+
+    await store.transact(grown)
+    assert await store.read(lambda tx: list(journal.verify_since(tx, [1], since))) == []
+    assert await store.read(lambda tx: list(journal.verify_since(tx, [1], 0))) == []
+    assert await store.read(lambda tx: list(journal.verify_since(tx, [1], since + 1_000))) == []
+
+    def forge(tx: Tx) -> None:
+        if tx.dialect == "sqlite":
+            for (name,) in tx.execute(
+                text("SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'journal'")
+            ).all():
+                tx.execute(text(f"DROP TRIGGER {name}"))
+        else:
+            tx.execute(text("ALTER TABLE journal DISABLE TRIGGER ALL"))
+        tx.execute(text(FORGED[statement][0]))
+
+    await store.transact(forge)
+    found = await store.read(lambda tx: [(b.seq, b.what) for b in journal.verify_since(tx, [1], since)])
+    assert found == FORGED[statement][1]
+
+
 # Letters
+
+
+async def test_a_long_queue_is_not_sorted_for_each_few_that_leave(store: Store) -> None:
+    await store.transact(
+        lambda tx: letters.write(
+            tx, [letter(i, surface="slack", address="A", not_before=NINE + i * HOUR / 5_000) for i in range(1, 5_001)]
+        )
+    )
+    if store.dialect == "postgresql":
+        await store.transact(lambda tx: tx.execute(text("ANALYZE letters")))
+    said: list[tuple[str, object]] = []
+
+    def hear(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        said.append((statement, parameters))
+
+    event.listen(store.engines[0], "before_cursor_execute", hear)
+
+    def leased(tx: Tx) -> str:
+        found = letters.lease(tx, NINE + HOUR / 2, {"slack": 20}, 0, 60)
+        assert [one.id for one in found] == list(range(1, 21))
+        statement, parameters = next(one for one in said if one[0].startswith("UPDATE letters"))
+        return plan_of(tx, statement, parameters)
+
+    shown = await store.transact(leased)
+    event.remove(store.engines[0], "before_cursor_execute", hear)
+    assert "ix_letters_next" in shown and "Sort" not in shown and "TEMP B-TREE" not in shown, shown
 
 
 async def test_urgent_letters_go_first_and_nobody_takes_one_twice(store: Store) -> None:
@@ -417,13 +492,14 @@ async def test_a_lease_is_renewed_by_its_holder_and_taken_when_it_has_run_out(st
 
 async def test_a_case_somebody_is_at_is_skipped(store: Store) -> None:
     await store.transact(opened(a_case()))
+    await store.transact(opened(a_case(2)))
     url, beside = store.url.render_as_string(hide_password=False), ThreadPoolExecutor(1)
 
     async def skipping() -> bool:
         other = Store(url.replace("+asyncpg", ""), keys=store.keys)
-        found = await other.transact(lambda tx: cases.load(tx, 1, lock="skip"))
+        found = await other.transact(lambda tx: cases.load_free(tx, [1, 2]))
         await other.close()
-        return found is None
+        return [case.id for case in found] == [2]
 
     def at_it(tx: Tx) -> bool:
         cases.load(tx, 1, lock=True)

@@ -16,7 +16,7 @@ from storage.letters import LetterRow
 from storage.store import Store, Tx
 from storage.tables import to_micros
 from tests.databases import KEYS, Databases
-from tests.storage.small_town import NINE, a_case, opened, settle_town
+from tests.storage.small_town import NINE, a_case, opened, plan_of, settle_town
 
 MANY = 20_000
 LARGE = ("letters", "timers", "waits", "inbox", "texts", "journal")
@@ -71,7 +71,7 @@ ASKED: dict[str, Callable[[Tx], Any]] = {
     "letters.for_person, what is new": lambda tx: letters.for_person(tx, "s1", ["r1"], 1_999_000),
     "letters.newest_in, one's own": lambda tx: letters.newest_in(tx, "s1", None),
     "letters.newest_in, a room": lambda tx: letters.newest_in(tx, "s1", "r1"),
-    "letters.push_times": lambda tx: letters.push_times(tx, "s1", NINE - timedelta(days=7)),
+    "letters.push_times": lambda tx: letters.push_times(tx, ["s1", "s2", "s3"], NINE - timedelta(days=7)),
     "letters.queue": lambda tx: letters.queue(tx, "slack", "A1", NINE),
     "letters.lately": lambda tx: letters.lately(tx, "slack", "A1", NINE - timedelta(hours=1)),
     "letters.supersede": lambda tx: letters.supersede(tx, LETTER),
@@ -145,7 +145,7 @@ async def test_nothing_that_is_asked_often_goes_through_a_large_table(large: str
                 ask(tx)
                 for statement, parameters in list(statements):
                     if statement.startswith(("SELECT", "UPDATE", "DELETE", "INSERT", "WITH")):
-                        plans.append((statement, _plan(tx, statement, parameters)))
+                        plans.append((statement, plan_of(tx, statement, parameters)))
                 raise _Undo
 
             with suppress(_Undo):
@@ -156,11 +156,6 @@ async def test_nothing_that_is_asked_often_goes_through_a_large_table(large: str
             ]
     await store.close()
     assert not through, through
-
-
-def _plan(tx: Tx, statement: str, parameters: Any) -> str:
-    word = "EXPLAIN" if tx.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
-    return "\n".join(str(row[-1]) for row in tx.connection.exec_driver_sql(f"{word} {statement}", parameters))
 
 
 #: Indexes on a few of the rows: all of one is not much.

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import bindparam, insert, text, update
+from sqlalchemy import bindparam, event, insert, text, update
 from sqlalchemy.exc import DBAPIError
 
-from storage import beats, migrate, tables, turns
+from storage import beats, cases, migrate, tables, turns
 from storage.prepared import Prepared, Undone
 from storage.store import DatabaseAhead, DatabaseBehind, DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.tables import to_micros
 from tests.databases import KEYS
 from tests.storage.small_town import NINE, settle_town
 
@@ -69,6 +71,7 @@ class Missed(Exception):
 
 _BEAT = Prepared(insert(tables.beats))
 _MOVE_BEAT = Prepared(update(tables.beats).where(tables.beats.c.name == bindparam("of_name")))
+_MOVE_EACH = Prepared(update(tables.beats).where(tables.beats.c.name == bindparam("of_name")), keys=("of_name",))
 _TURN = Prepared(insert(tables.turns))
 
 
@@ -92,6 +95,91 @@ async def test_what_is_put_is_all_there_in_its_order(store: Store, many: int) ->
         return claims(tx)
 
     assert await store.transact(work) == {*names, "moved"} == await store.read(claims)
+
+
+@pytest.mark.parametrize("many", [2, 3, 40], ids=lambda many: f"{many} rows")
+async def test_rows_that_are_told_apart_are_written_as_one(store: Store, many: int) -> None:
+    names = [f"n{i:02}" for i in range(many)]
+    await store.transact(lambda tx: tx.put(_BEAT, beat(*names)))
+    said: list[str] = []
+
+    def hear(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        said.append(statement)
+
+    event.listen(store.engines[0], "before_cursor_execute", hear)
+
+    def work(tx: Tx) -> None:
+        tx.put(_TURN, turn("suzuki"))
+        for name in names:
+            tx.put(_MOVE_EACH, [{"of_name": name, "name": f"{name}, moved"}], missed=Missed)
+
+    await store.transact(work)
+    event.remove(store.engines[0], "before_cursor_execute", hear)
+    assert await store.read(claims) == {f"{name}, moved" for name in names}
+    if store.dialect == "postgresql":
+        assert len([one for one in said if "UPDATE beats" in one]) == 1
+
+    def one_is_missed(tx: Tx) -> None:
+        for name in (*names, "nobody's"):
+            tx.put(_MOVE_EACH, [{"of_name": f"{name}, moved", "name": name}], missed=Missed)
+
+    with pytest.raises(Missed):
+        await store.transact(one_is_missed)
+    assert await store.read(claims) == {f"{name}, moved" for name in names}, "all or nothing"
+
+
+async def test_two_rows_of_one_key_are_written_one_after_the_other(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        tx.put(_BEAT, beat("a"))
+        for at in (NINE + timedelta(days=1), NINE + timedelta(days=2)):
+            tx.put(_MOVE_EACH, [{"of_name": "a", "at": at}], missed=Missed)
+
+    await store.transact(work)
+    assert await store.read(lambda tx: tx.execute(text("SELECT at FROM beats")).scalar()) == to_micros(
+        NINE + timedelta(days=2)
+    )
+
+
+async def test_a_transaction_begins_where_it_needs_one(store: Store) -> None:
+    """What reads and then writes in one go is kept or not without BEGIN and COMMIT; whoever locks, or looks again, is inside one."""
+    seen: dict[str, bool] = {}
+
+    def reads_and_puts(tx: Tx) -> None:
+        turns.of(tx, "suzuki")
+        tx.put(_BEAT, beat("a"))
+        tx.put(_TURN, turn("suzuki"))
+        seen["put"] = tx.begun
+
+    def locks(tx: Tx) -> None:
+        cases.load(tx, 1, lock=True)
+        seen["locked"] = tx.begun
+
+    def looks_again(tx: Tx) -> None:
+        tx.put(_BEAT, beat("b"))
+        seen["there"] = "b" in claims(tx)
+        seen["looked"] = tx.begun
+
+    def does_nothing(tx: Tx) -> None:
+        turns.of(tx, "suzuki")
+        seen["nothing"] = tx.begun
+
+    for work in (reads_and_puts, locks, looks_again, does_nothing):
+        await store.transact(work)
+    alone = store.dialect == "postgresql"
+    assert seen == {"put": not alone, "locked": True, "there": True, "looked": True, "nothing": not alone}
+    assert await store.read(claims) == {"a", "b"}
+
+
+async def test_what_is_put_inside_a_savepoint_does_not_join_what_was_put_before(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        tx.put(_MOVE_EACH, [{"of_name": "a", "name": "a, moved"}])
+        with suppress(LookupError), tx.savepoint():
+            tx.put(_MOVE_EACH, [{"of_name": "b", "name": "b, moved"}])
+            raise LookupError
+
+    await store.transact(lambda tx: tx.put(_BEAT, beat("a", "b")))
+    await store.transact(work)
+    assert await store.read(claims) == {"a, moved", "b"}
 
 
 async def test_a_row_that_is_missed_undoes_all(store: Store) -> None:
