@@ -1,9 +1,8 @@
 # Two commands for a newcomer: `make demo` and `make test`. Python 3.11-3.13 and make are all it takes.
 SHELL := bash
 BIN := .venv/bin
-# A distribution's own Python before others: it is built with optimisation, what somebody compiled often is not, and takes half as long again.
-PYTHON ?= $(shell for p in $(foreach v,3.13 3.12 3.11,/usr/bin/python$(v)) python3.13 python3.12 python3.11 python3 python; do \
-	$$p -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 ROOMS := bot workflow adapters storage
 DEMO := $(if $(PORT),TSUNAGI_PORT=$(PORT)) $(BIN)/tsunagi demo
 

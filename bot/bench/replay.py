@@ -1,13 +1,13 @@
 """The reference: the statements that the engine issued, recorded by an event hook and replayed by the raw driver.
 
-One transaction and one COMMIT a command or ring, even where the engine groups them. No SQL is written twice.
+One transaction a command, and one for the cases that ring together, even where the engine groups them. No SQL is written twice.
 """
 
 import asyncio
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import asyncpg
@@ -111,10 +111,14 @@ async def _postgres(url: str, commands: Sequence[Sequence[Statement]]) -> float:
 
 
 async def play(connection: Any, command: Sequence[Statement]) -> None:
-    """One transaction by asyncpg."""
-    async with connection.transaction():
+    """One command or transaction of rings by asyncpg; as the engine does, without BEGIN and COMMIT where only the last one writes."""
+    async with nullcontext() if _reads(command[:-1]) else connection.transaction():
         for statement, parameters, many in command:
             if many:
                 await connection.executemany(statement, parameters)
             else:
                 await connection.fetch(statement, *parameters)
+
+
+def _reads(statements: Sequence[Statement]) -> bool:
+    return all(text.startswith(("SELECT", "WITH found")) and "FOR UPDATE" not in text for text, _, _ in statements)

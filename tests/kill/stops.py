@@ -126,24 +126,28 @@ class _Asyncpg(_Over):
         return await self._around(self._it.fetch(statement, *given, **how), statement)
 
     async def prepare(self, statement: str, *given: Any, **how: Any) -> Any:
-        return _Statement(await self._it.prepare(statement, *given, **how), self._stop, statement)
+        return _Statement(await self._it.prepare(statement, *given, **how), self._stop, statement, self._it)
 
     async def _around(self, run: Awaitable[Any], statement: str) -> Any:
-        return await _around(run, statement, self._stop)
+        return await _around(run, statement, self._stop, self._it)
 
 
 @dataclass
 class _Statement(_Over):
-    _text: str = ""
+    _text: str
+    _of: Any  #: its connection
 
     async def fetch(self, *given: Any) -> Any:
-        return await _around(self._it.fetch(*given), self._text, self._stop)
+        return await _around(self._it.fetch(*given), self._text, self._stop, self._of)
 
 
-async def _around(run: Awaitable[Any], statement: str, stop: Stops) -> Any:
-    stop(f"before {words_of(statement)}")
+async def _around(run: Awaitable[Any], statement: str, stop: Stops, connection: Any) -> Any:
+    what = words_of(statement)
+    if not connection.is_in_transaction() and not what.startswith((*_BARE, "SELECT")):
+        what = f"COMMIT of {what}"  # what is written outside of a transaction is one by itself
+    stop(f"before {what}")
     found = await run
-    stop(f"after {words_of(statement)}")
+    stop(f"after {what}")
     return found
 
 
