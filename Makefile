@@ -39,7 +39,7 @@ chaos: .venv/.test
 
 # The properties once more with fresh chance and many more lives, on two cores: hours, and each failure says its seed.
 sweep: .venv/.test
-	HYPOTHESIS_PROFILE=sweep $(BIN)/python -m pytest -n 2 tests/properties
+	HYPOTHESIS_PROFILE=sweep $(BIN)/python -m pytest -n 2 tests/properties tests/adapters tests/workflow tests/storage
 
 # Every stop-point of every door × every journey × both databases, on two cores; it says at its end which were tried.
 kill: .venv/.test

@@ -29,7 +29,7 @@ BATCH: Final = 200
 #: Cases that are rung in one transaction: most of a ring's cost is the way to the database and back.
 TOGETHER: Final = 16
 #: Such transactions under way at once: whoever presses a button meanwhile waits for no more.
-AT_ONCE: Final = 2
+AT_ONCE: Final = 4
 
 
 class CountedAnew(Exception):

@@ -115,6 +115,10 @@ metadata = MetaData(
 )
 
 
+#: How urgent a wait is that rings before others.
+URGENT: Final = ("emergency", "high")
+
+
 def constant(word: str) -> ColumnElement[str]:
     """A word written into the statement itself: SQLite finds no partial index behind a parameter."""
     return literal_column(f"'{word}'", Text)
@@ -362,6 +366,7 @@ waits = Table(
     Column("doc", Json, nullable=False),
     _where("ix_waits_case", "case_id", condition="closed_at IS NULL"),
     _where("ix_waits_due", "due_at", condition="closed_at IS NULL"),
+    _where("ix_waits_urgent", "urgency", condition="closed_at IS NULL AND urgency IN ('emergency', 'high')"),
 )
 
 timers = Table(

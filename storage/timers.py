@@ -6,7 +6,6 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from sqlalchemy import bindparam, func, or_, select, update
-from sqlalchemy import case as sql_case
 
 from storage import tables
 from storage.prepared import Prepared, names_of, several
@@ -27,19 +26,19 @@ class Timer(NamedTuple):
     tries: int = 0  #: how often it could not be rung
 
 
-#: Among so many of the longest due the urgent ones come first: few enough to be looked up one by one, whatever is pending.
-LOOKED_AT: Final = 1_000
 _FIELDS: Final = tuple(_T.c[name] for name in Timer._fields)
 _RINGS: Final = (
     _LIVE,
     _T.c.due_at <= bindparam("now"),
     or_(_T.c.retry_at.is_(None), _T.c.retry_at <= bindparam("now")),
 )
-_OLDEST: Final = select(*_FIELDS).where(*_RINGS).order_by(_T.c.due_at, _T.c.id).limit(LOOKED_AT).subquery("oldest")
-_DUE: Final = Prepared(
-    select(*_OLDEST.c)
-    .join(_W, _W.c.id == _OLDEST.c.wait_id)
-    .order_by(sql_case({"emergency": 0, "high": 1}, value=_W.c.urgency, else_=2), _OLDEST.c.due_at, _OLDEST.c.id)
+_OLDEST: Final = Prepared(select(*_FIELDS).where(*_RINGS).order_by(_T.c.due_at, _T.c.id).limit(bindparam("limit")))
+#: Found by what waits urgently, which is little, not among all that is due.
+_URGENT: Final = Prepared(
+    select(*_FIELDS)
+    .join(_W, _W.c.id == _T.c.wait_id)
+    .where(*_RINGS, _W.c.closed_at.is_(None), _W.c.urgency.in_([tables.constant(word) for word in tables.URGENT]))
+    .order_by(_W.c.urgency, _T.c.due_at, _T.c.id)  # emergency stands before high
     .limit(bindparam("limit"))
 )
 _DUE_OF: Final = (
@@ -66,7 +65,9 @@ def due(tx: Tx, now: datetime, limit: int = 100) -> list[Timer]:
 
     What could not be rung waits for its next try.
     """
-    found = [Timer(*row) for row in tx.execute(_DUE, {"now": now, "limit": limit})]
+    given = {"now": now, "limit": limit}
+    both = [Timer(*row) for statement in (_URGENT, _OLDEST) for row in tx.execute(statement, given)]
+    found = list({timer.id: timer for timer in both}.values())[:limit]
     if len(found) < limit:
         return found
     # After a long absence: with a case come all of its timers, so that what its readers hear is one message.

@@ -16,7 +16,9 @@ from tests.town import Town, settled
 
 # The same examples every time in CI; `make sweep` (HYPOTHESIS_PROFILE=sweep) looks for new ones, many more of them.
 _NO_HURRY = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
-settings.register_profile("usual", deadline=None, derandomize=True, database=None, suppress_health_check=_NO_HURRY)
+settings.register_profile(
+    "usual", deadline=None, max_examples=40, derandomize=True, database=None, suppress_health_check=_NO_HURRY
+)
 settings.register_profile(
     "sweep", deadline=None, max_examples=400, stateful_step_count=120, print_blob=True, suppress_health_check=_NO_HURRY
 )

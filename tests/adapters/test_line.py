@@ -627,7 +627,7 @@ def is_taken_whole(whole: Message) -> None:
 
 
 @given(st.lists(MESSAGES, min_size=2, max_size=20))
-@settings(max_examples=50)
+@settings(max_examples=15 if settings.get_current_profile_name() == "usual" else 50)
 @example([Message("長" * 5000, "題" * 300, (("事", "項" * 500),) * 25, FULL)] * 50)
 @example([Message("\u0001" * 5000, "\u0001" * 300, (("\u0001" * 40, "\u0001"),) * 25, FULL[:6])] * 12)
 @example([Message("\u0001" * 5000, "\u0001" * 300, (("\u0001", ""),) * 25, FULL)] * 13)

@@ -430,3 +430,15 @@ async def _stepped(store: Store, case: Case, step: str, pick: int, fresh: Any) -
             changed = replace(chosen, urgency=Urgency.HIGH)
     kept_order = tuple(changed if w is chosen else w for w in case.waits)
     return await saved(store, case, replace(case, waits=kept_order))
+
+
+async def test_what_is_urgent_rings_before_thousands_that_are_due_as_long(store: Store) -> None:
+    def work(tx: Tx) -> None:
+        for i in range(2, 1_200):
+            opened(a_case(i))(tx)
+        opened(a_case(1_200, waits=(replace(wait(120_000), urgency=Urgency.HIGH),)))(tx)
+
+    await store.transact(opened(a_case()))
+    await store.transact(work)
+    found = await store.read(lambda tx: timers.due(tx, NINE + timedelta(days=9), 20))
+    assert found[0].case_id == 1_200 and len({timer.id for timer in found}) == len(found) == 20
