@@ -72,11 +72,11 @@ def _worded(error: Exception) -> Sentence | None:
     from bot.towns import NoTown
     from bot.turn import NoSuchSpan, NotADemo
     from storage import backup, envelope, migrate, seal, store
-    from storage.people import StillLeads
+    from storage.people import StillHolds
 
     known = (
         store.BadAddress, store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake,
-        NotUtf8, NoTown, NotADemo, NotADemonstration, GrowsInAFile, NoAddress, NoDatabase, NoSecretKey, ShortSecretKey, StillLeads,
+        NotUtf8, NoTown, NotADemo, NotADemonstration, GrowsInAFile, NoAddress, NoDatabase, NoSecretKey, ShortSecretKey, StillHolds,
         seal.BadKeyFile, NotSignedIn, NoSuchNumber, NothingToRetry, NotSetUp,
         FileThere, NoKeyFile, NotTheSame, Unsound, backup.BackupAhead, backup.DoesNotFit, backup.NotEmpty, backup.TownThere,
         envelope.Damaged, envelope.NotABackup, envelope.OtherKey, migrate.HeldUp,

@@ -24,6 +24,7 @@ from bot.beat import Beats
 from bot.clock import Clock
 from bot.copies import Copies
 from bot.deliver import Deliverer
+from bot.enter.oidc import Provider
 from bot.fresh import maker
 from bot.listen import listen
 from bot.ready import Health
@@ -64,6 +65,7 @@ class App:
     web: WebChat
     beats: Beats
     began: datetime  #: by this machine's clock
+    provider: Provider
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     beaten: dict[str, float] = field(default_factory=dict)  #: loop → monotonic second of its last turn
     said: set[type[Exception]] = field(default_factory=set)  #: what the log knows of the database's trouble already
@@ -104,7 +106,7 @@ def make(
     copies = Copies(store, clock, towns, fresh, platforms)
     app = App(
         settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh, deliverer), recounter, reminder, deliverer, copies,
-        Turner(store, clock, reminder, deliverer, copies), web, Beats(holder()), clock.here(),
+        Turner(store, clock, reminder, deliverer, copies), web, Beats(holder()), clock.here(), Provider(settings),
     )  # fmt: skip
     store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)
     return app

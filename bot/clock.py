@@ -21,6 +21,7 @@ class Clock:
     def __init__(self, frozen: datetime | None = None, machine: Callable[[], datetime] = real) -> None:
         self.frozen = frozen
         self._machine = machine  #: this machine's own clock, which may be wrong
+        self.held: datetime | None = None  #: the machine's own moment, where a test holds it
         self._offset = timedelta()
         self._demo: bool | None = None  #: unknown until the row has been looked for
 
@@ -38,6 +39,10 @@ class Clock:
     def here(self) -> datetime:
         """This machine's time, which nobody turns but a test."""
         return self.frozen or self._machine()
+
+    def machine(self) -> datetime:
+        """The moment by which people come in and are signed out, whatever a demonstration's clock says."""
+        return self.held or self._machine()
 
     def forget(self) -> None:
         """Look for the row again."""

@@ -200,6 +200,7 @@ def town_load(settings: Settings, file: Path, *, apply: bool) -> Iterator[str]:
     old = run(settings, lambda app: app.store.read(people.town_doc))
     lines = town.diff(old[0] if old else None, new)
     yield from lines or ["変更はありません。"]
+    yield from _to_hand_over(settings, new)
     if apply:
         put_town(settings, new)
         yield "反映しました。"
@@ -209,8 +210,16 @@ def town_load(settings: Settings, file: Path, *, apply: bool) -> Iterator[str]:
         yield "まだ反映していません。反映するには --apply を付けてください。"
 
 
+def _to_hand_over(settings: Settings, new: town.Doc) -> Iterator[str]:
+    """Who leaves and still holds something, and where the list of it is."""
+    staying = [one["code"] for one in new["staff"]]
+    held = run(settings, lambda app: app.store.read(lambda tx: people.held_by_leavers(tx, staying, app.clock.now(tx))))
+    for code in dict.fromkeys(one.staff for one in held):
+        yield f"{code}: 引き継ぎが残っています。反映の前に、次の方へ渡してください: {settings.address}/town/people/{code}"
+
+
 def put_town(settings: Settings, doc: town.Doc) -> None:
-    run(settings, lambda app: app.store.transact(lambda tx: keep_town(tx, doc)))
+    run(settings, lambda app: app.store.transact(lambda tx: keep_town(tx, doc, app.clock.now(tx))))
 
 
 async def _carried_over(app: App) -> int:
@@ -239,8 +248,9 @@ def keep_town(tx: Tx, doc: town.Doc, at: datetime | None = None) -> None:
     doc = remembering(doc, old[0] if old else None)
     built = town.build(doc, version=0)
     version = people.put_town(
-        tx, doc, built.agencies.values(), built.staff.values(), built.final_owner, code=built.code, name=built.name
-    )
+        tx, doc, built.agencies.values(), built.staff.values(), built.final_owner, code=built.code, name=built.name,
+        at=at or real(),
+    )  # fmt: skip
     loaded = {"version": version, "agencies": len(built.agencies), "staff": len(built.staff)}
     chain.append_town(tx, Entry("town.load", data=loaded), None, "console", at or real())
 

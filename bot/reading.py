@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from adapters.base import Choice, Message
+from bot.enter import letter as by_letter
 from bot.voice import Voice
 from bot.voice.cards import Card, card, weekly_closings
 from storage import answered, cases, closings, marks, turns, waits
@@ -51,6 +52,8 @@ class Reading:
     def _card(self, letter: LetterRow) -> Card:
         if letter.kind == "answer":
             return as_written(letter)
+        if letter.kind == by_letter.KIND:
+            return self._way_in(letter)
         if letter.case_id is None:
             return self._without_case(letter)
         case = self.case(letter.case_id)
@@ -62,6 +65,13 @@ class Reading:
             letter.kind, data, case, handoff, wait, reader=reader, room=letter.to_room, town=self.town, at=self.now,
             voice=self.voice, mark=self.mark(letter.case_id) if reader else "",
         )  # fmt: skip
+
+    def _way_in(self, letter: LetterRow) -> Card:
+        """Six digits and their link, and nothing else."""
+        words = by_letter.opened(self.tx, letter)
+        spaced = f"{words['digits'][:3]} {words['digits'][3:]}"
+        text = self.voice.say("sign_in.letter", digits=spaced, link=words["link"])
+        return Card(kind=letter.kind, title=self.voice.say("card.sign_in.title"), text=text)
 
     def _without_case(self, letter: LetterRow) -> Card:
         """A call, an absence, a 打診: what it tells, and who has answered a call meanwhile."""

@@ -59,6 +59,10 @@ class Settings(BaseSettings):
     smtp_url: SecretStr = _NOTHING
     mail_from: str = ""
     heartbeat_url: str = ""
+    oidc_issuer: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: SecretStr = _NOTHING
+    oidc_claim: str = "email"
 
     @field_validator("base_url")
     @classmethod

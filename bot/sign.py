@@ -1,16 +1,17 @@
-"""Signing in: one-time codes and sessions. Only hashes are kept; a code is used once and dies young."""
+"""Signing in: one-time codes and sessions. Only hashes are kept; a code is used once and dies young. The other ways: bot/enter/."""
 
 import hashlib
 import secrets
 from collections import deque
 from datetime import datetime, timedelta
 from time import monotonic
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from storage import journal, people
 from storage.people import Invite
 from storage.store import Tx
 from workflow.outcome import Entry
+from workflow.people import Town
 
 CODE_LIVES: Final = {"code": timedelta(minutes=10), "paper": timedelta(days=14), "link": timedelta(minutes=10)}
 #: Neither digits nor vowels: nothing to mistake for another letter, no words by chance, no case number.
@@ -20,7 +21,26 @@ CARRIED: Final = 32  #: letters that a link carries: 138 bits
 #: Tries a minute of whoever brings a code, and codes made a minute.
 TRIES: Final = 5
 MINUTE: Final = 60.0
-SESSION_LIVES: Final = timedelta(hours=12)
+
+
+class Lives(NamedTuple):
+    """How long a session lasts: in all, and while nobody uses it."""
+
+    whole: timedelta = timedelta(hours=12)
+    idle: timedelta = timedelta(hours=2)
+
+
+USUAL: Final = Lives()
+
+
+def lives(town: Town, *, shared: bool) -> Lives:
+    """The town's own times; never so short that nobody could come in at all."""
+
+    def minutes(name: str, usual: timedelta, unit: int = 1) -> timedelta:
+        return timedelta(minutes=max(1, town.limits.get(name, int(usual.total_seconds()) // 60 // unit) * unit))
+
+    whole, idle = minutes("session_hours", USUAL.whole, 60), minutes("session_idle_minutes", USUAL.idle)
+    return Lives(whole, min(idle, minutes("session_shared_minutes", timedelta(minutes=15))) if shared else idle)
 
 
 def hashed(word: str) -> str:
@@ -86,11 +106,22 @@ def too_often(tried: dict[str, deque[float]], who: str) -> bool:
     return len(tries) > TRIES and now - tries[0] < MINUTE
 
 
-def begin(tx: Tx, staff: str, at: datetime) -> str:
+def begin(tx: Tx, staff: str, at: datetime, lasting: Lives = USUAL, way: str = "", place: str = "") -> str:
     """Open a session: the token goes into the cookie, its hash into the database."""
     token = secrets.token_urlsafe(32)
-    people.open_session(tx, hashed(token), staff, at, at + SESSION_LIVES)
+    people.open_session(tx, hashed(token), staff, at, at + lasting.whole, lasting.idle, way, place)
     return token
+
+
+def came_in(tx: Tx, staff: str, way: str, town_at: datetime) -> None:
+    """Write down who came in, and how."""
+    journal.append_town(tx, Entry("town.sign_in", data={"person": staff, "way": way}), staff, "web", town_at)
+
+
+def refused(tx: Tx, staff: str | None, way: str, why: str, town_at: datetime) -> None:
+    """Write down that somebody was not let in: in whose name, when it is anybody's; never what was typed, nor from where."""
+    data = {"person": staff, "way": way, "why": why}
+    journal.append_town(tx, Entry("town.sign_in_refused", data=data), None, "web", town_at)
 
 
 #: A browser that came in by a paper and waits; its account is the hash of its token.
@@ -104,10 +135,10 @@ def wait(tx: Tx, found: Invite, at: datetime) -> str:
     return token
 
 
-def let_in(tx: Tx, account: str, staff: str, at: datetime) -> None:
+def let_in(tx: Tx, account: str, staff: str, at: datetime, lasting: Lives = USUAL) -> None:
     """Open the session of a browser that waited."""
     people.unlink(tx, BROWSER, account)
-    people.open_session(tx, account, staff, at, at + SESSION_LIVES)
+    people.open_session(tx, account, staff, at, at + lasting.whole, lasting.idle, "paper")
 
 
 def who(tx: Tx, token: str, at: datetime) -> str | None:

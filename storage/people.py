@@ -1,17 +1,33 @@
 """The town as loaded, who is away, the ways to people and in: accounts, rooms, invites, sessions. A demonstration's clock."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import bindparam, delete, insert, or_, select, tuple_, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    FromClause,
+    Select,
+    bindparam,
+    case,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 
 from storage import tables
 from storage.codec import of
 from storage.prepared import Prepared
 from storage.store import Tx
 from storage.upsert import insert_new, insert_or_update
+from workflow.path import ASKED, HELD
 from workflow.people import Absence, Agency, Quiet, Staff
 
 _M: Final = tables.municipality
@@ -25,12 +41,22 @@ _SESSIONS: Final = tables.sessions
 _CLOCK: Final = tables.demo_clock
 
 
-class StillLeads(Exception):
-    """These people leave the town file but still lead open cases: {codes}."""
+class Held(NamedTuple):
+    """What somebody who leaves still holds."""
 
-    def __init__(self, codes: tuple[str, ...]) -> None:
-        self.codes = codes
-        super().__init__(f"These people leave the town file but still lead open cases: {', '.join(codes)}.")
+    staff: str
+    what: str  #: lead | role | watch | asked (by name) | question (of a receiver's, unanswered) | deputy
+    many: int
+
+
+class StillHolds(Exception):
+    """These people leave the town file but still hold something: {held}."""
+
+    def __init__(self, held: Sequence[Held]) -> None:
+        self.held = tuple(held)
+        self.codes = tuple(dict.fromkeys(one.staff for one in held))
+        each = (f"{code} ({', '.join(f'{h.what} {h.many}' for h in held if h.staff == code)})" for code in self.codes)
+        super().__init__(f"These people leave the town file but still hold something: {'; '.join(each)}.")
 
 
 # The town
@@ -44,12 +70,39 @@ _PUT_DOC: Final = Prepared(update(_M).where(_M.c.id == 1).values(doc=bindparam("
 _PUT_TOWN: Final = Prepared(insert_or_update(_M, ("id",), "code", "name", "final_owner", "doc", "version"))
 _PUT_AGENCY: Final = Prepared(insert_or_update(tables.agencies, ("code",), "name", "active"))
 _PUT_STAFF: Final = Prepared(insert_or_update(_S, ("code",), "name", "active", "agency", "doc"))
-_LEADING: Final = (
-    select(tables.cases.c.lead)
-    .where(tables.cases.c.lead_active == 1, tables.cases.c.lead.not_in(bindparam("staying", expanding=True)))
-    .distinct()
-    .order_by(tables.cases.c.lead)
+_HO: Final = tables.handoffs
+_W: Final = tables.waits
+_LEAVES: Final[BindParameter[Any]] = bindparam("staying", expanding=True)
+
+
+def _held(
+    what: ColumnElement[str], whose: ColumnElement[str], rows: FromClause, *where: ColumnElement[bool]
+) -> Select[*tuple[Any, ...]]:
+    return (
+        select(whose.label("staff"), what.label("what"), func.count().label("count"))
+        .select_from(rows)
+        .where(whose.not_in(_LEAVES), *where)
+        .group_by(whose, what)
+    )
+
+
+_WATCHES: Final = case((_HO.c.duty == "watch", "watch"), else_="role")
+_OPEN_HANDOFFS: Final = _HO.join(
+    tables.cases, (tables.cases.c.id == _HO.c.case_id) & (tables.cases.c.stage != "closed")
 )
+_HOLDING: Final = (
+    _held(literal("lead"), tables.cases.c.lead, tables.cases, tables.cases.c.lead_active == 1),
+    _held(_WATCHES, _HO.c.holder, _OPEN_HANDOFFS, _HO.c.state.in_(HELD), _HO.c.duty != "lead"),
+    _held(literal("asked"), _HO.c.to_staff, _OPEN_HANDOFFS, _HO.c.state.in_(ASKED)),
+    _held(
+        literal("question"), _HO.c.sender, _W.join(_HO, _HO.c.id == _W.c.handoff),
+        _W.c.closed_at.is_(None), _W.c.owner == "sender", _W.c.kind.in_(("answer_question", "condition")),
+    ),
+    _held(
+        literal("deputy"), _A.c.deputy, _A.join(_S, (_S.c.code == _A.c.staff) & _S.c.code.in_(_LEAVES)),
+        _A.c.cancelled_at.is_(None), _A.c.end > bindparam("now", type_=tables.Moment()),
+    ),
+)  # fmt: skip
 _STAFF_LEAVE: Final = (
     update(_S).where(_S.c.active == 1, _S.c.code.not_in(bindparam("staying", expanding=True))).values(active=0)
 )
@@ -97,10 +150,12 @@ def put_town(
     *,
     code: str,
     name: str,
+    at: datetime = tables.EPOCH,
 ) -> int:
     """Keep a town and answer its version; who is no longer in it becomes inactive. Accounts that it names are linked.
 
-    Raises StillLeads while somebody who leaves leads an open case.
+    Raises StillHolds while somebody who leaves holds a lead, a role, a watch, an open question or (from that moment on) a
+    deputy's duty.
     """
     version = int(tx.execute(_LOCK_TOWN).scalar() or 0) + 1
     places, people = list(agencies), list(staff)
@@ -109,7 +164,7 @@ def put_town(
     tx.execute(_PUT_TOWN, {
         "id": 1, "code": code, "name": name, "final_owner": final_owner, "doc": dict(doc), "version": version,
     })  # fmt: skip
-    _leave(tx, [person.code for person in people], [place.code for place in places])
+    _leave(tx, [person.code for person in people], [place.code for place in places], at)
     _put_accounts(tx, people)
     return version
 
@@ -136,10 +191,16 @@ def _staff_row(person: Staff) -> dict[str, Any]:
     return {"code": person.code, "name": person.name, "active": 1, "agency": person.agency, "doc": doc}
 
 
-def _leave(tx: Tx, people: list[str], places: list[str]) -> None:
-    """Make inactive whoever is not named; the foreign key of `cases.lead` stands behind the kind answer."""
-    if leading := tuple(tx.execute(_LEADING, {"staying": people}).scalars()):
-        raise StillLeads(leading)
+def held_by_leavers(tx: Tx, staying: Sequence[str], at: datetime) -> list[Held]:
+    """List what is held by whoever is not among these: what has to be handed over before they can leave."""
+    found = [Held(*row) for one in _HOLDING for row in tx.execute(one, {"staying": list(staying), "now": at})]
+    return sorted(found, key=lambda held: held.staff)  # the kinds keep their order
+
+
+def _leave(tx: Tx, people: list[str], places: list[str], at: datetime) -> None:
+    """Make inactive whoever is not named; their sessions open nothing then. The foreign key of `cases.lead` stands behind it."""
+    if held := held_by_leavers(tx, people, at):
+        raise StillHolds(held)
     tx.execute(_STAFF_LEAVE, {"staying": people})
     tx.execute(_AGENCIES_LEAVE, {"staying": places})
 
@@ -493,50 +554,78 @@ class Session:
     made_at: datetime
     seen_at: datetime
     expires: datetime
+    idle: int | None = None  #: seconds without use that end it
+    way: str = ""
+    place: str = ""  #: the browser and the machine, in its own words
+
+    @property
+    def until(self) -> datetime:
+        """When it ends if it is not used any more."""
+        return self.expires if self.idle is None else min(self.expires, self.seen_at + timedelta(seconds=self.idle))
 
 
 _NEW_SESSION: Final = Prepared(insert(_SESSIONS))
 _SESSION: Final = (
-    select(_SESSIONS.c.hash, _SESSIONS.c.staff, _SESSIONS.c.made_at, _SESSIONS.c.seen_at, _SESSIONS.c.expires)
+    select(*(_SESSIONS.c[f.name] for f in fields(Session)))
     .join(_S, _S.c.code == _SESSIONS.c.staff)
     .where(_SESSIONS.c.ended_at.is_(None), _SESSIONS.c.expires > bindparam("now"), _S.c.active == 1)
 )
 _BY_HASH: Final = Prepared(_SESSION.where(_SESSIONS.c.hash == bindparam("hash")))
 _BY_STAFF: Final = Prepared(_SESSION.where(_SESSIONS.c.staff == bindparam("staff")).order_by(_SESSIONS.c.made_at))
-_TOUCH: Final = update(_SESSIONS).where(_SESSIONS.c.hash == bindparam("of_hash"), _SESSIONS.c.ended_at.is_(None))
-_END: Final = Prepared(_TOUCH)
-_END_ALL: Final = Prepared(
-    update(_SESSIONS).where(_SESSIONS.c.staff == bindparam("of_staff"), _SESSIONS.c.ended_at.is_(None))
+_TOUCH: Final = Prepared(
+    update(_SESSIONS).where(_SESSIONS.c.hash == bindparam("of_hash"), _SESSIONS.c.ended_at.is_(None))
 )
+_END: Final = _TOUCH
+_END_ALL: Final = Prepared(
+    update(_SESSIONS)
+    .where(
+        _SESSIONS.c.staff == bindparam("of_staff"), _SESSIONS.c.hash != bindparam("but"), _SESSIONS.c.ended_at.is_(None),
+        _SESSIONS.c.expires > bindparam("now"),
+    )
+    .values(ended_at=bindparam("now"))
+)  # fmt: skip
 
 
-def open_session(tx: Tx, hash: str, staff: str, at: datetime, expires: datetime) -> None:
-    tx.execute(_NEW_SESSION, {"hash": hash, "staff": staff, "made_at": at, "seen_at": at, "expires": expires})
+def open_session(
+    tx: Tx,
+    hash: str,
+    staff: str,
+    at: datetime,
+    expires: datetime,
+    idle: timedelta | None = None,
+    way: str = "",
+    place: str = "",
+) -> None:
+    """Keep a session until `expires`, or until nobody has used it for `idle`."""
+    seconds = None if idle is None else int(idle.total_seconds())
+    row = {"hash": hash, "staff": staff, "made_at": at, "seen_at": at, "expires": expires, "idle": seconds}
+    tx.execute(_NEW_SESSION, row | {"way": way, "place": place})
 
 
 def session(tx: Tx, hash: str, now: datetime) -> Session | None:
     """Find a live session of somebody who is in the town."""
     row = tx.execute(_BY_HASH, {"hash": hash, "now": now}).first()
-    return Session(*row) if row else None
+    found = Session(*row) if row else None
+    return found if found and found.until > now else None
 
 
 def sessions_of(tx: Tx, staff: str, now: datetime) -> list[Session]:
-    return [Session(*row) for row in tx.execute(_BY_STAFF, {"staff": staff, "now": now})]
+    found = (Session(*row) for row in tx.execute(_BY_STAFF, {"staff": staff, "now": now}))
+    return [one for one in found if one.until > now]
 
 
-def touch_session(tx: Tx, hash: str, at: datetime, expires: datetime | None = None) -> None:
-    """Note that a session was used, and let it live longer when `expires` is given."""
-    later = {} if expires is None else {"expires": expires}
-    tx.execute(_TOUCH, {"of_hash": hash, "seen_at": at, **later})
+def touch_session(tx: Tx, hash: str, at: datetime) -> None:
+    """Note that a session was used."""
+    tx.execute(_TOUCH, {"of_hash": hash, "seen_at": at})
 
 
 def end_session(tx: Tx, hash: str, at: datetime) -> bool:
     return tx.execute(_END, {"of_hash": hash, "ended_at": at}).rowcount == 1
 
 
-def end_sessions(tx: Tx, staff: str, at: datetime) -> int:
-    """Sign somebody out everywhere."""
-    return tx.execute(_END_ALL, {"of_staff": staff, "ended_at": at}).rowcount
+def end_sessions(tx: Tx, staff: str, at: datetime, but: str = "") -> int:
+    """Sign somebody out everywhere, or everywhere but here (`but`: a session's hash)."""
+    return tx.execute(_END_ALL, {"of_staff": staff, "now": at, "but": but}).rowcount
 
 
 # The clock of a demonstration

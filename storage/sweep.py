@@ -16,6 +16,8 @@ Of each table, what goes and why the rest stays (the periods are the town's, `[r
 | beats | go after `traces` days, but the newest of each name, from which a calendar goes on |
 | paces | go after `traces` days: a conversation that is free needs no row |
 | invites sessions | go `traces` days after they have ended |
+| passkeys authenticator_apps recovery_codes | stay while their owner is of the town: they are somebody's keys |
+| challenges tries | go when they are over, with the next question asked at the door (storage/ways.py) |
 
 Ids grow with time, so the old ones are walked through from the lowest: no index is needed, and nothing new is looked at.
 """

@@ -251,6 +251,69 @@ sessions = Table(
     Column("seen_at", Moment, nullable=False),
     Column("expires", Moment, nullable=False),
     Column("ended_at", Moment),
+    Column("idle", Integer),  # seconds without use that end it; null: none (of a version before)
+    Column(
+        "way", Text, nullable=False, server_default=""
+    ),  # passkey | letter | app | recovery | oidc | code | paper | demo
+    Column("place", Text, nullable=False, server_default=""),  # "Chrome, Windows": never an address
+)
+
+# Ways in
+
+passkeys = Table(
+    "passkeys",
+    metadata,
+    Column("id", Text, primary_key=True),  # the credential's own id, base64url
+    Column("staff", Text, ForeignKey("staff.code"), nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", BigInteger, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("used_at", Moment),
+    Column("removed_at", Moment),
+)
+
+authenticator_apps = Table(
+    "authenticator_apps",
+    metadata,
+    Column("staff", Text, ForeignKey("staff.code"), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),  # the secret, and whose it is
+    Column("made_at", Moment, nullable=False),
+    Column("confirmed_at", Moment),
+    Column("last_step", BigInteger, nullable=False, server_default="0"),  # none at or before it counts again
+)
+
+recovery_codes = Table(
+    "recovery_codes",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("staff", Text, ForeignKey("staff.code"), nullable=False, index=True),
+    Column("made_at", Moment, nullable=False),
+    Column("used_at", Moment),
+)
+
+#: What was asked at the door and is answered once: a passkey's challenge, six digits, another town's identity provider.
+challenges = Table(
+    "challenges",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # passkey | register | letter | link | oidc
+    Column("staff", Text, ForeignKey("staff.code")),  # null: not known, or known only by the answer
+    Column("doc", Json, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("expires", Moment, nullable=False, index=True),
+    Column("used_at", Moment),
+)
+
+#: Wrong tries: per address (a keyed hash), per account, per known device.
+tries = Table(
+    "tries",
+    metadata,
+    Column("lane", Text, primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("at", Moment, nullable=False, index=True),
+    Column("free_at", Moment, nullable=False),
 )
 
 # Households and what is written about them

@@ -97,6 +97,10 @@ class Staff:
     def volunteer(self) -> bool:
         return all(p.role in VOLUNTEERS for p in self.posts)
 
+    def serves(self, day: date) -> bool:
+        """Say whether a local day lies within this person's time here."""
+        return (self.valid_from is None or self.valid_from <= day) and (self.valid_to is None or day <= self.valid_to)
+
 
 @dataclass(frozen=True, slots=True)
 class Duty:

@@ -28,11 +28,13 @@ from bot.pages import (
     links,
     live,
     paper,
+    person,
     saying,
     session,
     stuck,
     today,
     town,
+    ways,
 )
 from bot.pages.frame import STATIC, Desk, bare, desk, missing, page, worded
 from bot.pages.shield import Shield
@@ -72,6 +74,9 @@ def addresses() -> list[BaseRoute]:
         Route("/town", page(town.town)),
         Route("/town/invite", page(town.invite), methods=["POST"]),
         Route("/town/back", page(town.come_back), methods=["POST"]),
+        Route("/town/people/{code}", page(person.person), methods=GET_POST),
+        Route("/ways", page(ways.ways), methods=GET_POST),
+        Route("/ways/question", page(ways.question), methods=["POST"]),
         Route("/links", page(links.links), methods=GET_POST),
         Route("/links/line", page(links.line), methods=GET_POST),
         Route("/links/paper", page(links.paper), methods=["POST"]),
@@ -80,6 +85,9 @@ def addresses() -> list[BaseRoute]:
         Route("/go/{token}", go.go, methods=GET_POST),
         Route("/sign-in", session.sign_in, methods=GET_POST),
         Route("/signin", session.sign_in, methods=GET_POST),
+        Route("/sign-in/question", session.question, methods=["POST"]),
+        Route("/sign-in/link", session.link),
+        Route("/sign-in/oidc", session.from_provider),
         Route("/sign-out", session.sign_out, methods=["POST"]),
         Route("/theme", session.theme, methods=["POST"]),
         Route("/demo/clock", demo.clock, methods=GET_POST),
@@ -100,9 +108,10 @@ def routes(app: App, lifespan: Lifespan | None = None, *, more: tuple[BaseRoute,
     pages.state.tsunagi = app
     pages.state.turning = demo.Turning(app)
     pages.state.feed = live.Feed(app, pages.state.turning)
+    secure = app.settings.base_url.startswith("https://")
     guarded = asgi_csrf(
-        pages, signing_secret=app.settings.secret(), skip_if_scope=_not_a_form, send_csrf_failed=_stale,
-        cookie_secure=app.settings.base_url.startswith("https://"),
+        pages, signing_secret=app.settings.secret(), skip_if_scope=_not_a_form, send_csrf_failed=_stale, cookie_secure=secure,
+        cookie_name=f"{'__Host-' if secure else ''}csrftoken",
     )  # fmt: skip
 
     hooked = hooks.hooks(app)

@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,7 +18,6 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bot import sign
 from bot.app import App
-from bot.clock import real
 from bot.voice import Voice, voice_for
 from storage import conversation, figures, findings, inbox, journal, people
 from storage.people import Session
@@ -31,8 +30,8 @@ View = dict[str, Any]
 COOKIE: Final = "tsunagi"
 STATIC: Final = Path(__file__).parent.parent / "static"
 TEMPLATES: Final = Path(__file__).parent / "templates"
-#: A session in use lives on; it is written down no oftener than this many seconds.
-TOUCHED_EVERY: Final = 600
+#: A session in use lives on; its use is written down this many times before it would end, no oftener.
+TOUCHES: Final = 15
 #: What a form (or, as X-As, a page renewing itself) says of itself: for whom its page was made.
 AS: Final = "as"
 #: Who may take in a consultation.
@@ -58,6 +57,7 @@ class Desk:
     now: datetime
     me: Staff | None
     demo: bool
+    session: Session | None = None
     left: int = 0  #: seconds until this session ends
     pulse: str = ""  #: what is another whenever a page may look another
 
@@ -112,19 +112,50 @@ class Desk:
 async def desk(request: Request) -> Desk:
     """Find out who asks, in one short read. Sessions live by the real clock, not a demonstration's."""
     app: App = request.app.state.tsunagi
-    token = request.cookies.get(COOKIE, "")
+    token, at = request.cookies.get(cookie(request), ""), app.clock.machine()
 
     def look(tx: Tx) -> tuple[Town, datetime, Session | None, bool, str]:
         town, now = app.towns.of(tx), app.clock.now(tx)
-        session = people.session(tx, sign.hashed(token), real()) if token else None
+        session = people.session(tx, sign.hashed(token), at) if token else None
         return town, now, session, people.demo_clock(tx) is not None, pulse(tx)
 
     town, now, session, demo, beat = await app.store.read(look)
     me = town.staff.get(session.staff) if session else None
-    found = Desk(app, request, town, now, me, demo, _left(session), beat)
-    if session and me and not found.live and (real() - session.seen_at).total_seconds() > TOUCHED_EVERY:
-        await app.store.transact(lambda tx: people.touch_session(tx, session.hash, real(), real() + sign.SESSION_LIVES))
+    if me is not None and not me.serves(now.astimezone(town.tz).date()):
+        me = None
+    found = Desk(app, request, town, now, me, demo, session if me else None, _left(session, at), beat)
+    if session and me and not found.live and _long_unused(session, at):
+        await app.store.transact(lambda tx: people.touch_session(tx, session.hash, at))
     return found
+
+
+def _long_unused(session: Session, at: datetime) -> bool:
+    return (at - session.seen_at).total_seconds() > (session.idle or 9_000) / TOUCHES
+
+
+def secure(request: Request) -> bool:
+    """Say whether browsers reach us by https alone."""
+    app: App = request.app.state.tsunagi
+    return request.url.scheme == "https" or app.settings.base_url.startswith("https://")
+
+
+def cookie(request: Request, name: str = COOKIE) -> str:
+    """A cookie's name: by https one that no other host under the same domain can put there (RFC 6265bis §4.1.3.2)."""
+    return f"__Host-{name}" if secure(request) else name
+
+
+def put_cookie(found: "Desk", answer: Response, name: str, value: str, lives: timedelta | None) -> None:
+    """Give the browser a cookie that no script reads; without `lives` it ends when the browser is closed."""
+    seconds = None if lives is None else int(lives.total_seconds())
+    answer.set_cookie(
+        cookie(found.request, name), value, max_age=seconds, path="/", httponly=True, samesite="lax", secure=secure(found.request)
+    )  # fmt: skip
+
+
+def drop_cookie(found: "Desk", answer: Response, name: str) -> None:
+    answer.delete_cookie(
+        cookie(found.request, name), path="/", httponly=True, samesite="lax", secure=secure(found.request)
+    )
 
 
 def pulse(tx: Tx) -> str:
@@ -136,8 +167,8 @@ def pulse(tx: Tx) -> str:
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:12]
 
 
-def _left(session: Session | None) -> int:
-    return int((session.expires - real()).total_seconds()) if session else 0
+def _left(session: Session | None, at: datetime) -> int:
+    return int((session.until - at).total_seconds()) if session else 0
 
 
 def from_here(request: Request) -> bool:

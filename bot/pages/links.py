@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from adapters.base import DeepLinked
 from bot import sign
-from bot.clock import real
 from bot.pages.frame import Desk, NotForYou, View, at, back_to, show, worded
 from bot.record import room_platforms
 from storage import journal, people
@@ -357,7 +356,8 @@ def _decide(tx: Tx, found: Desk, do: str, platform: str, account: str) -> None:
     if do == "refuse":
         people.unlink(tx, platform, account)
     elif platform == sign.BROWSER:
-        sign.let_in(tx, account, row.staff, real())
+        sign.let_in(tx, account, row.staff, found.app.clock.machine(), sign.lives(found.town, shared=False))
+        sign.came_in(tx, row.staff, "paper", found.now)
     else:
         people.confirm_link(tx, platform, account, row.staff, found.reader.code, found.now)
 

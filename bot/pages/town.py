@@ -34,7 +34,7 @@ async def invite(found: Desk) -> Response:
     """Make a one-time code and show it on this one answer."""
     form = await found.request.form()
     one = found.town.staff.get(str(form.get("who", "")))
-    if one is None or one not in _invitable(found):
+    if one is None or one not in invitable(found):
         raise NotForYou
     paper = form.get("kind") == "paper"
     by = found.reader.code
@@ -176,7 +176,7 @@ def _person(found: Desk, one: Staff, agency: str) -> dict[str, Any]:
     return {
         "name": found.voice.name(one.code), "post": found.voice.post(one.code, agency), "initial": one.name[:1],
         "away": found.t("{day}まで不在").replace("{day}", found.voice.day(away.end - timedelta(minutes=1))) if away else "",
-        "back": back, "deputy": found.voice.person(one.deputy) if one.deputy else "",
+        "href": f"/town/people/{one.code}" if one in invitable(found) else "", "back": back, "deputy": found.voice.person(one.deputy) if one.deputy else "",
     }  # fmt: skip
 
 
@@ -281,7 +281,8 @@ def _absence_form(found: Desk, asked: _Asked) -> dict[str, Any]:
 # -- asking somebody in
 
 
-def _invitable(found: Desk) -> list[Staff]:
+def invitable(found: Desk) -> list[Staff]:
+    """Whose accounts this reader looks after: a coordinator's and an admin's everybody, a head's their agency's."""
     me = found.reader
     if me.has(Role.COORDINATOR, Role.ADMIN):
         return list(found.town.staff.values())
@@ -289,7 +290,7 @@ def _invitable(found: Desk) -> list[Staff]:
 
 
 def _invite_form(found: Desk) -> dict[str, Any] | None:
-    able = _invitable(found)
+    able = invitable(found)
     if not able:
         return None
     kinds = [

@@ -349,6 +349,8 @@ SENTENCES: dict[str, str] = {
     "card.phone": "{person} would like a call, by {due} please.",
     "card.phone.bare": "{person} wanted a telephone call.",
     "card.call.settled": "{by} has been in touch with {person}. Thank you.",
+    "sign_in.letter": "These are your digits for Tsunagi.\n{digits}\nPlease enter them within ten minutes on the page where you asked for them. To come in on this phone or computer, open this link:\n{link}\nIf you did not ask for them, leave them be. Please tell the digits to nobody.",
+    "card.sign_in.title": "Digits for the door",
     "card.unknown.title": "News",
     "card.unknown": "{case}: there is news. Please look on the web.",
     # -- rings
@@ -1191,6 +1193,16 @@ LABELS: dict[str, dict[str, str]] = {
         "safety": "safety",
         "conference": "a conference",
         "abuse": "safety",
+    },
+    "way_in": {
+        "passkey": "passkey",
+        "letter": "six digits",
+        "app": "authenticator app",
+        "recovery": "spare word",
+        "oidc": "the town's own sign-in",
+        "code": "one-time word",
+        "paper": "invitation",
+        "demo": "demonstration",
     },
     "surface": {
         "web": "web",

@@ -352,6 +352,8 @@ SENTENCES: dict[str, str] = {
     "card.phone": "{person}が電話をほしいとのことです。{due} までにお願いします。",
     "card.phone.bare": "{person}が電話をほしいとのことでした。",
     "card.call.settled": "{person}への連絡は、{by}が済ませました。ありがとうございました。",
+    "sign_in.letter": "つなぎに入るための数字です。\n{digits}\n10分のうちに、数字をお求めの画面に入れてください。この電話やパソコンで入るときは、次のリンクを開いてください。\n{link}\nお心あたりがなければ、そのままにしてください。数字は、だれにもお伝えにならないでください。",
+    "card.sign_in.title": "入口の数字",
     "card.unknown.title": "お知らせ",
     "card.unknown": "{case} についてお知らせがあります。Webでご確認ください。",
     # -- rings: a wait's question to whoever owns it, and what the others hear when it stays open
@@ -1089,6 +1091,16 @@ LABELS: dict[str, dict[str, str]] = {
         "safety": "安否の確認",
         "conference": "会議",
         "abuse": "安全の確認",
+    },
+    "way_in": {
+        "passkey": "端末の鍵",
+        "letter": "6けたの数字",
+        "app": "認証アプリ",
+        "recovery": "予備のことば",
+        "oidc": "町の共通の入口",
+        "code": "合言葉",
+        "paper": "招待状",
+        "demo": "見本",
     },
     "surface": {
         "web": "Web",

@@ -9,7 +9,7 @@ import pytest
 
 from bot import sign
 from bot.clock import real
-from bot.pages import routes, session
+from bot.pages import routes
 from bot.pages.frame import COOKIE
 from storage import cases
 from tests.bot.bad_words import BAD, KINDS
@@ -150,9 +150,17 @@ async def test_whatever_is_posted_elsewhere_gets_a_page(town: Town, desk: Desk) 
     desk.client.cookies.set(COOKIE, await town.app.store.transact(lambda tx: sign.begin(tx, "takahashi", real())))
     places = (
         ("/theme", "theme"), ("/theme", "lang"), ("/theme", "back"), ("/stuck", "id"), ("/town/invite", "who"), ("/town/back", "id"), ("/demo/clock", "advance"),
-        ("/sign-in", "code"), ("/sign-in", "who"), ("/sign-in", "next"),
+        ("/sign-in", "code"), ("/sign-in", "who"), ("/sign-in", "next"), ("/sign-in", "name"), ("/sign-in", "digits"), ("/sign-in", "credential"),
+        ("/ways", "key"), ("/ways", "credential"), ("/ways", "session"), ("/town/people/mori", "do"),
     )  # fmt: skip
+    does = {
+        "id": "letter:again",
+        "name": "letter",
+        "digits": "digits",
+        "credential": "passkey",
+        "key": "passkey-remove",
+        "session": "out",
+    }
     for bad in KINDS:
-        session._tried.clear()
         for path, field in places:
-            await desk.post(bad, path, field, **({"do": "letter:again"} if field == "id" else {}))
+            await desk.post(bad, path, field, **({"do": does[field]} if field in does else {}))

@@ -15,7 +15,7 @@ from adapters.base import Address, Caps, Delivery, Inbound, Linking, Parcel, Sai
 from bot import sign
 from bot.clock import real
 from bot.operate import keep_town
-from bot.pages import links, routes, session
+from bot.pages import links, routes
 from bot.pages.frame import COOKIE
 from bot.receive import Answered
 from bot.record import addresses
@@ -67,7 +67,6 @@ async def wide(lite: Town) -> Town:
     lite.app.towns._outside = frozenset(names)
     lite.app.towns._town = None
     links._made.clear()
-    session._tried.clear()
     return lite
 
 

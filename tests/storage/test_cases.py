@@ -221,7 +221,7 @@ async def test_who_leads_cannot_leave_the_town(store: Store) -> None:
     def leave(tx: Tx) -> int:
         return people.put_town(tx, {}, AGENCIES, rest, "watanabe", code="12220", name="ながれ市")
 
-    with pytest.raises(people.StillLeads, match="suzuki"):
+    with pytest.raises(people.StillHolds, match=r"suzuki \(lead 1\)"):
         await store.transact(leave)
     with pytest.raises(IntegrityError):
         await store.transact(lambda tx: tx.execute(text("UPDATE staff SET active = 0 WHERE code = 'suzuki'")))

@@ -407,9 +407,15 @@ async def test_an_invite_is_used_once_and_in_time(store: Store) -> None:
 
 async def test_a_session_lives_longer_by_use_and_ends_everywhere(store: Store) -> None:
     for name in ("a", "b"):
-        await store.transact(lambda tx, name=name: people.open_session(tx, name, "sato", NINE, NINE + HOUR))
-    await store.transact(lambda tx: people.touch_session(tx, "a", NINE + HOUR / 2, NINE + 2 * HOUR))
-    assert [s.hash for s in await store.read(lambda tx: people.sessions_of(tx, "sato", NINE + HOUR))] == ["a"]
+        await store.transact(
+            lambda tx, name=name: people.open_session(tx, name, "sato", NINE, NINE + 2 * HOUR, HOUR, "code", "Edge")
+        )
+    await store.transact(lambda tx: people.touch_session(tx, "a", NINE + HOUR / 2))
+    (left,) = await store.read(lambda tx: people.sessions_of(tx, "sato", NINE + HOUR))
+    assert (left.hash, left.way, left.place) == ("a", "code", "Edge")
+    assert await store.read(lambda tx: people.session(tx, "b", NINE + HOUR)) is None, "nobody has used it for an hour"
+    await store.transact(lambda tx: people.touch_session(tx, "a", NINE + HOUR * 1.4))
+    assert await store.read(lambda tx: people.session(tx, "a", NINE + 2 * HOUR)) is None, "however much it is used"
     assert await store.transact(lambda tx: people.end_session(tx, "b", NINE))
     assert await store.transact(lambda tx: people.end_sessions(tx, "sato", NINE)) == 1
     assert await store.read(lambda tx: people.session(tx, "a", NINE)) is None
