@@ -3,17 +3,17 @@
 A message sent to LINE can be neither edited nor deleted, so a stale button stays tappable: whoever resolves tokens says so in words.
 """
 
+import asyncio
 import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
-from linebot.v3 import messaging
-from linebot.v3.webhook import SignatureValidator
 
 from adapters import base, wire
 from adapters.base import Caps, Cards, Delivery, Inbound, Later, Message, cut, utf16
@@ -21,6 +21,7 @@ from adapters.base import Caps, Cards, Delivery, Inbound, Later, Message, cut, u
 # At DEBUG the SDK logs whole answers, and an answer may be a link token.
 logging.getLogger("linebot").setLevel(logging.INFO)
 
+MESSAGING: Final = "linebot.v3.messaging"
 API: Final = "https://api.line.me"
 LINK: Final = "https://access.line.me/dialog/bot/accountLink"
 ALT: Final = 1500  #: UTF-16 units of what a notification and a screen reader get
@@ -77,7 +78,8 @@ class Line:
         self._host = (api_url or API).rstrip("/")
         # The SDK's own default is five minutes; half for the connection tells "never left" from "may have arrived".
         self._timeout = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout / 2)
-        self._client: messaging.AsyncApiClient | None = None
+        self._sdk: dict[str, Any] = {}  #: its modules that have been read
+        self._client: Any = None
 
     def missing(self) -> tuple[str, ...]:
         token = "TSUNAGI_LINE_CHANNEL_ACCESS_TOKEN: the channel access token (long-lived), from the tab Messaging API"
@@ -90,7 +92,7 @@ class Line:
             await client.close()
 
     async def take(self, hook: base.Hook, hand: base.Hand) -> base.Ack:
-        if not self._signed(hook):
+        if not self._signed(hook, await self._read("linebot.v3.webhook")):
             return base.FORGED
         for event in hear(_read(hook.body)):  # of signed nonsense nothing: sending it again would not mend it
             await hand(event)
@@ -99,13 +101,19 @@ class Line:
     async def heed(self, event: Inbound) -> None:
         """Do nothing: LINE has no spinner to stop."""
 
-    def _signed(self, hook: base.Hook) -> bool:
+    async def _read(self, name: str) -> Any:
+        """A module of the SDK, whose hundreds of models take a second to read: in a thread, when the first event or letter comes."""
+        if name not in self._sdk:
+            self._sdk[name] = await asyncio.to_thread(import_module, name)
+        return self._sdk[name]
+
+    def _signed(self, hook: base.Hook, webhook: Any) -> bool:
         try:
             body, signature = hook.body.decode(), hook.headers.get("x-line-signature", "")
         except UnicodeError:
             return False
         # without a secret anybody could sign
-        return bool(self._secret) and bool(SignatureValidator(self._secret).validate(body, signature))
+        return bool(self._secret) and bool(webhook.SignatureValidator(self._secret).validate(body, signature))
 
     def render(self, message: Message) -> dict[str, Any]:
         """Make the `messages` of one call, which counts as one push however many they are."""
@@ -123,6 +131,7 @@ class Line:
 
     async def send(self, parcel: base.Parcel) -> Delivery:
         """Reply once where somebody waits, else push; `only` is not heeded, a group has no private corner on LINE."""
+        messaging = await self._read(MESSAGING)
         try:  # the SDK's models refuse what they know LINE refuses
             content = self.render(parcel.message)
             if parcel.reply:
@@ -153,8 +162,9 @@ class Line:
 
     async def _ask(self, call: str, *given: object, **more: str) -> _Answer:
         """Make one call of the SDK's, never without a time-out."""
+        messaging = await self._read(MESSAGING)
         try:
-            found = await getattr(await self._api(), call)(*given, _request_timeout=self._timeout, **more)
+            found = await getattr(await self._api(messaging), call)(*given, _request_timeout=self._timeout, **more)
             return _Answer(200, found.to_dict())
         except messaging.ApiException as no:
             return _Answer(no.status or 0, _dict(_read(no.body or "")))
@@ -163,7 +173,7 @@ class Line:
         except (aiohttp.ClientError, TimeoutError, ValueError) as perhaps:  # ValueError: an answer nobody can read
             return _Answer(0, why=type(perhaps).__name__)
 
-    async def _api(self) -> messaging.AsyncMessagingApi:
+    async def _api(self, messaging: Any) -> Any:
         """The client belongs to the running loop, so it is made at the first call."""
         if self._client is None:
             made = messaging.AsyncApiClient(messaging.Configuration(host=self._host, access_token=self._token))
