@@ -44,6 +44,7 @@ SILENT: Final = timedelta(minutes=5)  #: an audit ends at least as often
 APART: Final = timedelta(seconds=2)  #: two clocks may differ by this
 PAGE: Final = 8  #: cases looked at together: some ten milliseconds
 REST: Final = 3  #: times as long as a page took
+RESTING: Final = 20.0  #: seconds after which a minute's audit rests no more: it has to end within its minute
 NAMED: Final = 5  #: numbers in a letter
 
 #: Looked for case by case.
@@ -177,10 +178,12 @@ async def _by_case(app: "App", seen: _Seen, everything: bool) -> None:
     """Page by page, with rests between them, so that nobody waits for all of them."""
     if seen.town:
         seen.found += await app.store.read(lambda tx: promises.broken_chains(tx, ()))
+    start = monotonic()
     async for some in _pages(app, None if everything else seen.cases):
         began = monotonic()
         seen.found += await app.store.read(partial(_of_cases, app=app, some=some, seen=None if everything else seen))
-        await asyncio.sleep(REST * (monotonic() - began))
+        if everything or began - start < RESTING:
+            await asyncio.sleep(REST * (monotonic() - began))
 
 
 async def _pages(app: "App", ids: Sequence[int] | None) -> AsyncIterator[list[int]]:
@@ -200,8 +203,8 @@ def _of_cases(tx: Tx, app: "App", some: Sequence[int], seen: _Seen | None) -> li
     whole = [case for case in some if seen is None or case in seen.whole]
     grown = [case for case in some if seen is not None and case not in seen.whole]
     found = [
-        *promises.broken_chains(tx, whole, town=False),
-        *(promises.broken_lately(tx, grown, seen.since) if seen else ()),
+        *(promises.broken_chains(tx, whole, town=False) if whole else ()),
+        *(promises.broken_lately(tx, grown, seen.since) if seen and grown else ()),
         *promises.offers_without_basis(tx, some),
         *promises.asked_after_death(tx, some),
     ]

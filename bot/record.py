@@ -106,6 +106,8 @@ class _To(NamedTuple):
 
 def _letters(tx: Tx, all_told: Sequence[_Told]) -> list[LetterRow]:
     """The letters of one transaction, each aware of those before it."""
+    if not all_told:
+        return []
     rooms: dict[str, tuple[str, str] | None] = {}
     readers = [to for told in all_told for to in _readers(tx, told, rooms)]
     budget = _Budget(tx, [(push.person, to.told.case) for to in readers for push in to.pushes], all_told[0].act)

@@ -77,14 +77,15 @@ class Reminder:
 
         When anything is the matter with one of them, each goes by itself.
         """
-        first = [timers[0] for timers in due if timers[0].case_id is not None] if len(due) > 1 else []
+        first = [of_case[0] for of_case in due if of_case[0].case_id is not None] if len(due) > 1 else []
         try:
             rung = await self.store.transact(lambda tx: self._ring(tx, first, now)) if first else 0
         except (DatabaseUnavailable, DatabaseReadOnly):
             raise
-        except Exception:
+        except Exception as wrong:  # whichever it is says so by itself
+            log.info("%s timers are rung one by one: %s", len(first), type(wrong).__name__)
             rung, first = 0, []
-        alone = [timer for timers in due for timer in timers if timer not in first]
+        alone = [timer for of_case in due for timer in of_case if timer not in first]
         return rung + sum([await self.ring_one(timer, now) for timer in alone])
 
     async def ring_one(self, timer: Timer, now: datetime) -> bool:

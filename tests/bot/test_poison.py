@@ -124,6 +124,25 @@ async def test_what_somebody_moves_is_not_held_back(here: Town, monkeypatch: pyt
     assert rows and {(row.tries, row.retry_at) for row in rows} == {(0, None)}
 
 
+@pytest.mark.parametrize("others", [0, 3], ids=["alone", "among others"])
+async def test_a_timer_whose_question_is_settled_is_settled_too(
+    here: Town, caplog: pytest.LogCaptureFixture, others: int
+) -> None:
+    """Nothing of ours leaves one behind; a hand in the database does. It rings nobody and is not tried again."""
+    bad = await here.case(await here.intake())
+    sound = [await here.case(await here.intake()) for _ in range(others)]
+    stale = tables.timers.update().where(tables.timers.c.case_id == bad.id).values(rung=7)
+    await here.app.store.transact(lambda tx: tx.execute(stale))
+    here.clock.frozen = here.place.body.hours.add_days(here.now, 1)
+    await here.app.reminder.ring_due()
+    rows = await here.app.store.read(lambda tx: tx.execute(tables.timers.select()).all())
+    mine = [row for row in rows if row.case_id == bad.id]
+    assert all(row.fired_at and not row.tries for row in mine) and mine
+    assert "wait.rung" not in await here.lines(bad.number)
+    assert {case.id for case in sound} <= await rung(here)
+    assert not [r for r in caplog.records if "could not be rung" in r.message]
+
+
 # -- letters
 
 
