@@ -4,7 +4,7 @@ import hashlib
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache, cached_property
 from ipaddress import ip_address
@@ -60,6 +60,7 @@ class Desk:
     session: Session | None = None
     left: int = 0  #: seconds until this session ends
     pulse: str = ""  #: what is another whenever a page may look another
+    shown: dict[str, list[str]] = field(default_factory=dict)  #: what kind of look, of which cases: `looked`
 
     @cached_property
     def voice(self) -> Voice:
@@ -81,6 +82,10 @@ class Desk:
     def live(self) -> bool:
         """Say whether this is an open page renewing itself, not somebody opening it."""
         return self.request.headers.get("x-live") == "1"
+
+    def looked(self, *numbers: str, kind: str = "view") -> None:
+        """Note that this answer shows something of these cases: kind view, search or export."""
+        self.shown.setdefault(kind, []).extend(numbers)
 
     def may(self, *roles: Role) -> bool:
         return self.me is not None and self.me.has(*roles)
