@@ -107,12 +107,12 @@ class Slack:
 
     def __init__(
         self, token: str = "", secret: str = "", app_token: str = "", api_url: str = "", *,
-        home: str = "", timeout: float = 10.0, beat: float = 5.0,
+        home: str = "", timeout: float = 10.0, beat: float = 5.0, ping: float = 5.0,
     ) -> None:  # fmt: skip
         self._token, self._secret, self._app_token = token, secret, app_token
         self._api_url = api_url or AsyncWebClient.BASE_URL
         self._home = home
-        self._timeout, self._beat = timeout, beat
+        self._timeout, self._beat, self._ping = timeout, beat, ping
         self._session: aiohttp.ClientSession | None = None
         self._bolt: AsyncApp | None = None
 
@@ -221,7 +221,7 @@ class Slack:
             await asyncio.sleep(pause)
 
     async def _hold(self, hand: Hand, lease: base.Lease) -> None:
-        line = _Line(self._app(), self._app_token, self._api_url, hand)
+        line = _Line(self._app(), self._app_token, self._api_url, hand, self._ping)
         down = 0
         try:
             # Asked for here, so that a refusal is heard: the SDK would try for ever, and the same ticket too.
@@ -230,7 +230,7 @@ class Slack:
                 await line.client.connect()  # type: ignore[no-untyped-call]
             while down < DOWN and await lease():
                 await asyncio.sleep(self._beat)
-                down = 0 if await line.client.is_connected() else down + 1
+                down = 0 if await line.hears() else down + 1
         finally:
             await line.client.close()  # type: ignore[no-untyped-call]
 
@@ -286,10 +286,16 @@ async def _not_kept(error: Exception) -> BoltResponse:
 class _Line(AsyncSocketModeHandler):
     """Bolt's socket; what comes over it is kept before it is acknowledged."""
 
-    def __init__(self, app: AsyncApp, app_token: str, api_url: str, hand: Hand) -> None:
+    def __init__(self, app: AsyncApp, app_token: str, api_url: str, hand: Hand, ping: float) -> None:
         web = AsyncWebClient(app_token, api_url, logger=_SILENT, retry_handlers=[])
-        super().__init__(app, app_token, logger=_SILENT, web_client=web)
+        super().__init__(app, app_token, logger=_SILENT, web_client=web, ping_interval=ping)
         self._hand = hand
+
+    async def hears(self) -> bool:
+        """Say whether the socket answers and all that reads it lives: a connection alone may be deaf (bolt #1529)."""
+        client = self.client
+        loops = (client.message_processor, client.message_receiver, client.current_session_monitor)
+        return await client.is_connected() and not any(loop is None or loop.done() for loop in loops)
 
     async def handle(self, client: Any, req: SocketModeRequest) -> None:
         kept = {"hand": self._hand, "payload": req.payload}

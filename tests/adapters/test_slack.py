@@ -594,6 +594,33 @@ async def test_the_socket_is_opened_again_when_slack_asks(line: Lease, slack: Fa
     assert slack.opened == 2 and len(inbox.kept) == 1
 
 
+async def test_a_socket_over_which_nothing_comes_any_more_is_opened_anew(slack: FakeSlack, inbox: Inbox) -> None:
+    """(fault 40) It still stands; Slack answers no ping."""
+    ours, slack.deaf = Slack(TOKEN, "", APP_TOKEN, slack.api_url, beat=0.01, ping=0.2), True
+    listening = asyncio.create_task(ours.listen(inbox.hand, Lease()))
+    await slack.until(lambda: slack.lines)
+    slack.deaf = False
+    await slack.until(lambda: len(slack.lines) == 2)
+    await slack.over_the_socket("events_api", slack.says("U1", "今日"))
+    await slack.until(lambda: slack.acknowledged)
+    assert len(inbox.kept) == 1
+    listening.cancel()
+    await asyncio.gather(listening, return_exceptions=True)
+
+
+@pytest.mark.parametrize("loop", ["process_messages", "receive_messages", "monitor_current_session"])
+async def test_a_dead_loop_behind_the_socket_opens_another(
+    line: Lease, slack: FakeSlack, inbox: Inbox, loop: str
+) -> None:
+    """(fault 40) The connection stands, and the SDK's own loop has ended."""
+    (dead,) = (task for task in asyncio.all_tasks() if task.get_coro().__name__ == loop)
+    dead.cancel()
+    await slack.until(lambda: len(slack.lines) == 2)
+    await slack.over_the_socket("events_api", slack.says("U1", "今日"))
+    await slack.until(lambda: slack.acknowledged)
+    assert len(inbox.kept) == 1
+
+
 async def test_without_the_lease_the_socket_is_let_go(line: Lease, slack: FakeSlack) -> None:
     line.held = False
     await slack.until(lambda: slack.lines[0].closed)

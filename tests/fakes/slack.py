@@ -121,6 +121,8 @@ class FakeSlack:
         self.acknowledged: list[dict[str, Any]] = []
         self.opened = 0
         self.lines: list[web.WebSocketResponse] = []
+        self.deaf = False  #: a socket that opens now stands, and nothing goes over it
+        self.ended = asyncio.Event()
         self.changed = asyncio.Event()
         self._numbers = count(1)
         self.wrong: list[str] = []  #: payloads that are none of Slack's: `stop` fails with them
@@ -138,6 +140,7 @@ class FakeSlack:
         return self
 
     async def stop(self) -> None:
+        self.ended.set()
         for line in self.lines:
             await line.close()
         await self._runner.cleanup()
@@ -270,6 +273,8 @@ class FakeSlack:
         self.lines.append(line)
         await line.send_json({"type": "hello"})
         self._tell()
+        if self.deaf:
+            await self.ended.wait()
         async for message in line:
             if message.type == WSMsgType.TEXT:
                 self.acknowledged.append(json.loads(message.data))
