@@ -71,11 +71,12 @@ def _worded(error: Exception) -> Sentence | None:
     from bot.town import NotUtf8, TownMistake
     from bot.towns import NoTown
     from bot.turn import NoSuchSpan, NotADemo
-    from storage import backup, envelope, migrate, seal, store
+    from storage import backup, envelope, migrate, seal, trouble
+    from storage.address import BadAddress
     from storage.people import StillHolds
 
     known = (
-        store.BadAddress, store.DatabaseAhead, store.DatabaseBehind, store.DatabaseReadOnly, store.DatabaseUnavailable, TownMistake,
+        BadAddress, trouble.DatabaseAhead, trouble.DatabaseBehind, trouble.DatabaseReadOnly, trouble.DatabaseUnavailable, TownMistake,
         NotUtf8, NoTown, NotADemo, NotADemonstration, GrowsInAFile, NoAddress, NoDatabase, NoSecretKey, ShortSecretKey, StillHolds,
         seal.BadKeyFile, NotSignedIn, NoSuchNumber, NothingToRetry, NotSetUp,
         FileThere, NoKeyFile, NotTheSame, Unsound, backup.BackupAhead, backup.DoesNotFit, backup.NotEmpty, backup.TownThere,

@@ -36,7 +36,9 @@ from bot.towns import Towns
 from bot.turn import Turner
 from storage.due import Due, look
 from storage.seal import Keys
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.store import Store
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ class App:
 
     async def close(self) -> None:
         """End what goes on aside, then let go of platforms and database."""
-        await asyncio.gather(self.beats.finish(), self.recounter.finish(), self.copies.finish())
+        await asyncio.gather(self.beats.finish(), self.recounter.aside.finish(), self.copies.aside.finish())
         for adapter in self.deliverer.adapters.values():
             if isinstance(adapter, Outside):
                 await adapter.close()
@@ -167,7 +169,9 @@ async def work(app: App) -> None:
         await asyncio.gather(*listening, return_exceptions=True)
         scheduler.shutdown(wait=False)
         await app.receiver.finish()  # its answers are under way then
-        await asyncio.gather(app.deliverer.finish(), app.copies.finish(), app.beats.finish(), app.recounter.finish())
+        await asyncio.gather(
+            app.deliverer.finish(), app.copies.aside.finish(), app.beats.finish(), app.recounter.aside.finish()
+        )
 
 
 async def work_until_told(app: App) -> None:
@@ -202,13 +206,13 @@ async def once(app: App) -> int:
         if coming and (soon := (min(coming) - now).total_seconds()) < BEAT:
             loop.call_later(soon, app.awake.set)  # it comes before the beat
         if due.stale:
-            app.copies.start()
+            app.copies.aside.start()
         if due.lost or loop.time() - app.beaten.get("mend", 0) > MEND:
             app.beaten["mend"] = loop.time()
             await app.deliverer.recover()
             app.said.clear()  # something was written: the next trouble is news
             await app.receiver.again_due()
-            app.recounter.start()
+            app.recounter.aside.start()
             await heed(app)
         app.beats.start(app)
         app.beaten["work"] = loop.time()

@@ -20,7 +20,7 @@ from bot.voice.scene import Scene
 from bot.words import Words, at_local, find_clock, find_day, fold
 from storage import cases, marks, texts
 from storage.cases import CaseRow
-from storage.store import Tx
+from storage.tx import Tx
 from workflow import number as numbers
 from workflow import refusals as no
 from workflow.calendar import Hours

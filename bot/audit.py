@@ -23,7 +23,8 @@ from storage import cases, findings, journal, promises, timers, waits
 from storage.cases import SlowerWriter
 from storage.findings import Finding
 from storage.promises import Found
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 from workflow.case import Case, Wait
 from workflow.outcome import Act, Notice
 from workflow.people import Town

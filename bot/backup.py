@@ -24,10 +24,11 @@ from bot.settings import Settings
 from bot.towns import NoTown, Towns
 from storage import backup as rows
 from storage import journal, letters, timers
+from storage.address import address
 from storage.backup import About, Told
 from storage.envelope import Sealer, opened
 from storage.seal import Keys
-from storage.store import Tx, address
+from storage.tx import Tx
 from workflow.outcome import Entry
 
 #: What SQLite keeps beside a file.

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from bot.aside import Aside
 from bot.audit import audit, audit_all
 from bot.sweep import sweep
 from bot.towns import NoTown
 from storage import beats
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 from workflow import calendar
 from workflow.people import Town
 
@@ -74,21 +76,22 @@ class Beats:
         self.table = tuple(table)
         self._done: dict[str, datetime] = {}  #: beat → the newest instant that is known to be done
         self._looked = -LOOK
-        self._at_it: asyncio.Task[None] | None = None
+        self.aside: Aside | None = None
 
     def start(self, app: "App") -> None:
         """Begin to look for what is due, unless that is being done."""
         second = asyncio.get_running_loop().time()
-        if second - self._looked >= LOOK and (self._at_it is None or self._at_it.done()):
+        if second - self._looked >= LOOK and not (self.aside and self.aside.under_way):
             self._looked = second
-            self._at_it = asyncio.create_task(self._aside(app))
+            self.aside = Aside(lambda: self._look(app), "the beats could not be looked at")
+            self.aside.start()
 
     async def finish(self) -> None:
         """Wait for what is under way."""
-        if self._at_it is not None:
-            await self._at_it
+        if self.aside:
+            await self.aside.finish()
 
-    async def _aside(self, app: "App") -> None:
+    async def _look(self, app: "App") -> None:
         try:
             now, town = await app.store.read(lambda tx: (app.clock.now(tx), app.towns.of(tx)))
         except NoTown:

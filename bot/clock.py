@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from storage import people
-from storage.store import Tx
+from storage.tx import Tx
 
 
 def real() -> datetime:

@@ -17,7 +17,7 @@ from bot.receive import Answered
 from bot.settings import Settings
 from bot.voice import voice_for
 from storage import letters, people, reads
-from storage.store import Tx
+from storage.tx import Tx
 
 #: Where `say` remembers how far somebody has read on the console.
 ROOM = "console"

@@ -1,6 +1,5 @@
 """Every copy of a card tells the truth: what was sent is changed where it lies, or followed by what has become of it."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -8,13 +7,16 @@ from datetime import timedelta
 from typing import Final
 
 from adapters.base import Adapter, Address, Delivery, Editor, Gone, Later, Ref, Refused, Sent, Unknown
+from bot.aside import Aside
 from bot.clock import Clock
 from bot.deliver import Rendered, rendered
 from bot.record import following, new_token
 from bot.towns import Towns
 from storage import journal, letters
 from storage.letters import LetterRow
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.store import Store
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 
 log = logging.getLogger(__name__)
 
@@ -37,25 +39,7 @@ class Copies:
         self.towns = towns
         self.fresh = fresh
         self.adapters = adapters
-        self._at_it: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin to look, unless it is being done: nobody waits for a platform that is slow to answer."""
-        if self._at_it is None or self._at_it.done():
-            self._at_it = asyncio.create_task(self._aside())
-
-    async def finish(self) -> None:
-        """Wait for what is under way."""
-        if self._at_it is not None:
-            await self._at_it
-
-    async def _aside(self) -> None:
-        try:
-            await self.keep_true()
-        except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
-            log.error("%s", trouble)
-        except Exception:
-            log.exception("a copy could not be kept true; the next beat looks again")
+        self.aside = Aside(self.keep_true, "a copy could not be kept true; the next beat looks again")
 
     async def keep_true(self, limit: int = BATCH) -> int:
         """Change what is not true any more; answer how many copies were looked at."""

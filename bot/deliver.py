@@ -34,8 +34,10 @@ from bot.towns import Towns
 from bot.voice import voice_for
 from storage import beats, cases, letters, paces, people, turns
 from storage.letters import LetterRow
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.store import Store
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.turns import Turn
+from storage.tx import Tx
 from workflow.outcome import Act, Notice, Reader
 from workflow.people import Quiet, Town
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from storage import cases, texts
-from storage.store import Tx
+from storage.tx import Tx
 from workflow import number as numbers
 from workflow.case import Case
 from workflow.ladder import Urgency

@@ -9,7 +9,8 @@ from adapters.base import Hooked, Inbound, Listening
 from bot.clock import real
 from bot.receive import Receiver
 from storage import beats
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store
+from storage.store import Store
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 

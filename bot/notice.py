@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from storage import closings
-from storage.store import Tx
+from storage.tx import Tx
 from workflow import stage
 from workflow.case import Case
 from workflow.outcome import Act

@@ -19,10 +19,11 @@ from bot.settings import Settings, not_read
 from bot.town.former import remembering
 from storage import cases, inbox, letters, people
 from storage import journal as chain
+from storage.address import address
 from storage.letters import LetterRow
 from storage.migrate import check as check_version
 from storage.migrate import upgrade
-from storage.store import Tx, address
+from storage.tx import Tx
 from workflow import number as numbers
 from workflow.outcome import Entry
 from workflow.people import Town

@@ -11,7 +11,7 @@ from bot.voice import Voice
 from bot.voice.cards import Card, card, weekly_closings
 from storage import answered, cases, closings, marks, turns, waits
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.case import Case, Handoff
 from workflow.people import Staff, Town
 

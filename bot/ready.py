@@ -16,7 +16,8 @@ from bot.record import send
 from storage import figures, findings, migrate
 from storage.findings import Finding
 from storage.promises import Found
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 from workflow.outcome import Act, Notice, Reader
 from workflow.people import Role, Town
 

@@ -26,8 +26,10 @@ from storage import cases, inbox, journal, letters, people, rooms, texts, turns,
 from storage.cases import SlowerWriter
 from storage.inbox import Arrival, NotKept, Parked
 from storage.letters import LetterRow
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.store import Store
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.turns import Turn
+from storage.tx import Tx
 from workflow import refusals as no
 from workflow.case import Case, Handoff, Wait
 from workflow.outcome import Entry, Outcome

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from bot.pace import Push, Pushed, leaves_at
 from storage import cases, journal, letters, marks, people
 from storage.letters import RESENT, LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.outcome import Act, Notice, Outcome, Reader
 from workflow.people import Agency, Staff, Town
 

@@ -1,19 +1,21 @@
 """The door for a calendar that has changed: every open wait is carried over, case by case, each in a transaction of its own."""
 
-import asyncio
 import logging
 import secrets
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from bot.aside import Aside
 from bot.clock import Clock, real
 from bot.record import record
 from bot.town.former import forgetting
 from bot.towns import Towns
 from storage import beats, cases, people, waits
 from storage.cases import SlowerWriter
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.store import Store
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 from workflow.outcome import Act
 from workflow.recount import carried, recount
 
@@ -38,25 +40,7 @@ class Recounter:
         self.fresh = fresh
         self.parked: set[int] = set()  #: cases that could not be carried over
         self._me = secrets.token_hex(8)
-        self._at_it: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begin, unless it is being done: the clocks go on meanwhile."""
-        if self._at_it is None or self._at_it.done():
-            self._at_it = asyncio.create_task(self._aside())
-
-    async def finish(self) -> None:
-        """Wait for what is under way."""
-        if self._at_it is not None:
-            await self._at_it
-
-    async def _aside(self) -> None:
-        try:
-            await self.run()
-        except (DatabaseUnavailable, DatabaseReadOnly) as trouble:
-            log.error("%s", trouble)
-        except Exception:
-            log.exception("open waits could not be carried over; it begins again")
+        self.aside = Aside(self.run, "open waits could not be carried over; it begins again")
 
     async def run(self, told: Callable[[int, int], None] | None = None) -> int:
         """Carry all over; answer how many cases moved. `told` hears (cases looked at, cases in all).

@@ -14,8 +14,10 @@ from bot.recount import Recounter
 from bot.towns import Towns
 from storage import cases, timers, waits
 from storage.cases import SlowerWriter
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.store import Store
 from storage.timers import Timer
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 from workflow.call import ring_call
 from workflow.case import Case, Wait
 from workflow.outcome import Act, Notice, Outcome, Reader

@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from storage import journal, people
 from storage.people import Invite
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.outcome import Entry
 from workflow.people import Town
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from bot.clock import real
 from bot.town import build
 from storage import people
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.people import Staff, Town
 
 

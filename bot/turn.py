@@ -11,8 +11,9 @@ from bot.copies import Copies
 from bot.deliver import Deliverer
 from bot.remind import Reminder
 from storage import letters, people, timers
-from storage.store import Store, Tx
+from storage.store import Store
 from storage.timers import Timer
+from storage.tx import Tx
 from workflow.calendar import instant
 from workflow.people import Town
 

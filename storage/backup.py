@@ -42,7 +42,8 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from storage import migrate, seal, tables
 from storage.envelope import Damaged
-from storage.store import DatabaseAhead, Tx, in_words
+from storage.trouble import DatabaseAhead, in_words
+from storage.tx import Tx
 
 T = TypeVar("T")
 Told: TypeAlias = Callable[[int], None]  #: how many rows more

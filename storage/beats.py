@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, func, or_, select
 
 from storage import tables
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_new, insert_or_update
 
 _B: Final = tables.beats

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, insert, select, update
 
 from storage import tables
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 
 _T: Final = tables.capacity_asks
 

@@ -33,7 +33,7 @@ from sqlalchemy import insert as _insert
 from storage import tables, waits
 from storage.codec import Codec
 from storage.prepared import Prepared, Several, names_of, several
-from storage.store import Record, Tx
+from storage.tx import Record, Tx
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
 from workflow.path import ASKED, ENDED, HELD

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import bindparam, select
 
 from storage import tables
-from storage.store import Tx
+from storage.tx import Tx
 
 _C: Final = tables.cases
 _J: Final = tables.journal

@@ -11,7 +11,7 @@ from storage import tables, texts
 from storage.letters import LetterRow
 from storage.prepared import Prepared
 from storage.rooms import Post
-from storage.store import Tx
+from storage.tx import Tx
 
 _L: Final = tables.letters
 _P: Final = tables.room_posts

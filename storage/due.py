@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from storage import letters, timers
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 
 
 @cache

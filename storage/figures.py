@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, func, select
 
 from storage import inbox, letters, tables, timers
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 
 #: What a person has given up stays on record as failed, with this before their code.
 GIVEN_UP: Final = "given up: "

@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, select, update
 from storage import tables
 from storage.prepared import Prepared
 from storage.promises import Found
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_or_update
 
 _F: Final = tables.findings

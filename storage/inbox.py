@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, func, select, update
 
 from storage import tables, texts
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_new
 
 _T: Final = tables.inbox

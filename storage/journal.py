@@ -16,7 +16,7 @@ from sqlalchemy import Select, and_, bindparam, func, insert, select, update
 
 from storage import tables
 from storage.prepared import Prepared
-from storage.store import Record, Tx
+from storage.tx import Record, Tx
 from workflow.case import Case
 from workflow.outcome import Act, Data, Entry
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from storage import tables
 from storage.prepared import Prepared, names_of, several
-from storage.store import Tx
+from storage.tx import Tx
 
 _T: Final = tables.letters
 

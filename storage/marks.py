@@ -11,7 +11,7 @@ from sqlalchemy import bindparam, select, update
 
 from storage import tables
 from storage.prepared import Prepared, names_of, several
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_or_update
 
 _T: Final = tables.marks

@@ -12,7 +12,11 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from storage.store import DatabaseAhead, DatabaseBehind, Tx, address, in_words, postgres_engine, run, sqlite_engine
+from storage.address import address
+from storage.postgres import postgres_engine, run
+from storage.sqlite import sqlite_engine
+from storage.trouble import DatabaseAhead, DatabaseBehind, in_words
+from storage.tx import Tx
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import tables
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_or_update
 
 _P: Final = tables.paces

@@ -25,7 +25,7 @@ from sqlalchemy import (
 from storage import tables
 from storage.codec import of
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_new, insert_or_update
 from workflow.path import ASKED, HELD
 from workflow.people import Absence, Agency, Quiet, Staff

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, Text, and_, exists, func, or_, sel
 from sqlalchemy.exc import DBAPIError
 
 from storage import cases, journal, letters, tables
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.case import Case
 
 _C: Final = tables.cases

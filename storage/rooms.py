@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 
 from storage import tables, texts
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 
 _T: Final = tables.room_posts
 _INSERT: Final = Prepared(insert(_T))

@@ -29,7 +29,7 @@ from typing import Final, NamedTuple, TypeAlias
 from sqlalchemy import Select, and_, delete, exists, func, or_, select, text, tuple_
 
 from storage import figures, tables
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.path import ASKED
 
 BATCH: Final = 500  #: rows looked at in a transaction

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from storage import seal, tables
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 
 _T: Final = tables.texts
 _H: Final = tables.households

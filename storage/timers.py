@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, func, or_, select, update
 
 from storage import tables
 from storage.prepared import Prepared, names_of, several
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_or_update
 
 _T: Final = tables.timers

@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, select
 
 from storage import tables
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 from storage.upsert import insert_or_update
 
 _T: Final = tables.turns

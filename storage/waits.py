@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, select
 from storage import tables
 from storage.codec import Codec, policy_of, policy_text
 from storage.prepared import Prepared
-from storage.store import Record, Tx
+from storage.tx import Record, Tx
 from storage.upsert import insert_or_update
 from workflow.case import Wait
 from workflow.ladder import Urgency

@@ -28,7 +28,8 @@ from bot.town import Doc, build, read
 from bot.voice import voice_for
 from storage import cases, journal, letters, people
 from storage.seal import Keys
-from storage.store import Store, Tx
+from storage.store import Store
+from storage.tx import Tx
 from workflow.case import Case
 from workflow.people import Town as Place
 

@@ -13,7 +13,7 @@ from bot.bench.figure import ROUNDS, Figure, as_known, compared, doing
 from bot.bench.ground import Ground, app_at
 from bot.bench.replay import CLIENTS, Statement, recorder, replay
 from bot.bench.town import PEOPLE, STEP, Copies, people_at_work, peopled, say
-from storage.store import Tx
+from storage.tx import Tx
 
 #: Cases that a town has had, and how many commands a round.
 SIZES: Final = (1_000, 10_000, 100_000)

@@ -20,7 +20,7 @@ from bot.clock import Clock, real
 from bot.fresh import counting
 from bot.settings import Settings
 from storage.migrate import upgrade
-from storage.store import Tx
+from storage.tx import Tx
 
 AT: Final = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)
 

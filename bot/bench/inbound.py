@@ -26,7 +26,7 @@ from bot.bench.processes import SECRET, Abroad, Serving, begun, cpu, ended, outs
 from bot.bench.town import EVENTS, PEOPLE, TEAM, link, people_at_work, peopled
 from bot.clock import Clock, real
 from storage import inbox, letters
-from storage.store import Tx
+from storage.tx import Tx
 
 PROCESSES: Final = 2
 RATE: Final = 200  #: events a second that shall hold

@@ -19,7 +19,7 @@ from bot.bench.timers import micros
 from bot.bench.town import PEOPLE, account, link, multiply, people_at_work, peopled
 from bot.clock import Clock, real
 from storage import tables
-from storage.store import Tx
+from storage.tx import Tx
 
 LEASE: Final = 2.0  #: seconds that are left of the lease of whoever was killed: the bench does not wait for a minute
 PATIENCE: Final = 90.0

@@ -12,7 +12,7 @@ from bot.bench.ground import RUNG, Ground, Shifted, app_at, reached, value
 from bot.bench.processes import outside
 from bot.bench.timers import micros, working
 from bot.bench.town import PEOPLE, STEP, link, multiply, people_at_work, peopled
-from storage.store import Tx
+from storage.tx import Tx
 
 WRITTEN: Final = 20.0  #: seconds until all shall have been rung and written down
 URGENT: Final = 1.0  #: seconds until the urgent one shall have left

@@ -15,7 +15,7 @@ from bot.bench.replay import Statement, replay, rings_recorder
 from bot.bench.town import STEP, multiply, nth, people_at_work
 from bot.remind import BATCH, TOGETHER
 from storage import timers as kept
-from storage.store import Tx
+from storage.tx import Tx
 
 PACE: Final = 200  #: due timers a second that shall be rung as they come
 PROMISED: Final = 250.0  #: milliseconds from due to rung, of 99 in a hundred

@@ -15,7 +15,7 @@ from bot.demo.grow import FILE
 from bot.operate import keep_town
 from bot.town import Doc, read
 from storage import people
-from storage.store import Tx
+from storage.tx import Tx
 
 #: A prime, so that in `inbound` everybody says everything on every platform; enough that nobody speaks faster than people do.
 PEOPLE: Final = 199

@@ -20,9 +20,11 @@ from bot.operate import keep_town
 from bot.receive import Answered
 from bot.settings import Settings
 from storage import cases, people
+from storage.address import address
 from storage.migrate import upgrade
 from storage.seal import Keys
-from storage.store import Tx, address, sqlite_engine
+from storage.sqlite import sqlite_engine
+from storage.tx import Tx
 from workflow.case import Case, Handoff
 from workflow.handoff import next_candidates
 from workflow.outcome import Act

@@ -16,7 +16,7 @@ from bot.record import addresses, new_token
 from bot.sign import CARRIED, LETTERS, hashed, plain
 from storage import letters, seal, ways
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.people import Staff, Town
 
 LIVES: Final = timedelta(minutes=10)

@@ -12,7 +12,7 @@ from bot.enter import AWAY, NOISE, UNKNOWN, WRONG, NotIn
 from bot.settings import Settings
 from bot.sign import hashed
 from storage import ways
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.people import Staff, Town
 
 LIVES: Final = timedelta(minutes=10)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from bot.enter import NOISE, UNKNOWN, USED, WRONG, NotIn
 from bot.sign import hashed
 from storage import ways
-from storage.store import Tx
+from storage.tx import Tx
 from storage.ways import Passkey
 from workflow.people import Staff, Town
 

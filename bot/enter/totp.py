@@ -11,7 +11,7 @@ from pyotp.exceptions import OTPVerificationError
 from bot.enter import UNKNOWN, USED, WRONG, NotIn
 from bot.sign import LETTERS, plain
 from storage import seal, ways
-from storage.store import Tx
+from storage.tx import Tx
 
 #: Steps before and after the present one that count: a clock may be half a minute off.
 WINDOW: Final = 1

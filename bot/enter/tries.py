@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from bot.enter.devices import Device
 from storage import ways
 from storage.seal import Keys
-from storage.store import Tx
+from storage.tx import Tx
 
 
 class Rule(NamedTuple):

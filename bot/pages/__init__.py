@@ -39,7 +39,7 @@ from bot.pages import (
 from bot.pages.frame import STATIC, Desk, bare, desk, missing, page, worded
 from bot.pages.shield import Shield
 from bot.towns import NoTown
-from storage.store import DatabaseReadOnly, DatabaseUnavailable
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 GET_POST: Final = ["GET", "POST"]

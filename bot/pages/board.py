@@ -12,7 +12,7 @@ from bot.pages.beside import lead_name
 from bot.pages.frame import Desk, View, due, show, urgency
 from storage import capacity, cases, marks
 from storage.cases import CaseRow, Exceptions, Filter, Group, OpenWait
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.case import Case
 from workflow.ladder import Urgency
 from workflow.path import ACTIVE_STAGES, OPEN_STAGES

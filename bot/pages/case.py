@@ -15,7 +15,7 @@ from bot.voice.timeline import sentence
 from bot.words import whole_number
 from storage import cases, conversation, journal, marks, texts
 from storage.journal import Line
-from storage.store import Tx
+from storage.tx import Tx
 from workflow import number as numbers
 from workflow.case import Case, Handoff, Issue, Wait
 from workflow.people import LEAD, Role

@@ -12,7 +12,7 @@ from bot.words import whole_number
 from storage import cases as kept
 from storage import marks
 from storage.cases import CaseRow, Filter
-from storage.store import Tx
+from storage.tx import Tx
 from workflow import number as numbers
 from workflow.ladder import Urgency
 from workflow.path import STAGES

@@ -16,7 +16,7 @@ from storage import conversation, reads
 from storage.conversation import Said
 from storage.letters import LetterRow
 from storage.rooms import Post
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.who import knows
 
 SHOWN: Final = 60

@@ -6,7 +6,7 @@ from typing import Final
 from bot.pages.frame import Desk, View, at
 from storage import figures, letters
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 
 #: What adapters call it when something did not arrive → what people call it.
 REASONS: Final = (

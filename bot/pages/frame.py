@@ -21,7 +21,7 @@ from bot.app import App
 from bot.voice import Voice, voice_for
 from storage import conversation, figures, findings, inbox, journal, people
 from storage.people import Session
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.people import Role, Staff, Town
 
 T = TypeVar("T")

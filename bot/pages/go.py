@@ -17,7 +17,7 @@ from bot.sign import hashed
 from bot.voice import Voice, voice_for
 from storage import inbox, letters
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.people import Staff
 
 LIVES: Final = timedelta(days=14)

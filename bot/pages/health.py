@@ -16,7 +16,8 @@ from bot.app import App
 from bot.ready import checks, clocks_apart, loop_age
 from storage import figures, findings, migrate
 from storage.figures import Figures
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 
 QUANTILES: Final = (0.5, 0.9, 0.99, 1.0)
 OUTCOMES: Final = ("sent", "unknown", "failed")  #: shown for every platform that is set up, also while there are none

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from adapters.base import Ack, Hook, Hooked, Inbound
 from bot.app import App
 from bot.towns import NoTown
-from storage.store import DatabaseReadOnly, DatabaseUnavailable
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 

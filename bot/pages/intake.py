@@ -12,7 +12,7 @@ from adapters.base import Address, Inbound, Said, Sender
 from bot.pages.frame import TAKES_IN, Desk, nonce, show
 from bot.record import record
 from storage import cases, texts
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.outcome import Act, Outcome
 from workflow.who import knows
 

@@ -15,7 +15,7 @@ from bot.pages.frame import Desk, NotForYou, View, at, back_to, show, worded
 from bot.record import room_platforms
 from storage import journal, people
 from storage.people import Link, ReaderSettings, Room
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.outcome import Entry
 from workflow.people import Agency, Quiet, Role, Staff
 

@@ -4,7 +4,7 @@ from typing import Final
 
 from bot.pages.frame import Desk
 from storage import cases, conversation, marks
-from storage.store import Tx
+from storage.tx import Tx
 
 #: So many of the newest letters of each room are about to be read.
 LETTERS: Final = 60

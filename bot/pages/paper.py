@@ -11,7 +11,7 @@ from bot.pages.today import Turn, chip_of, mine_and_theirs
 from storage import cases as kept
 from storage import marks
 from storage.cases import CaseRow, Filter
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.case import Case
 from workflow.ladder import Urgency
 from workflow.path import ACTIVE_STAGES

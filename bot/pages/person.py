@@ -9,7 +9,7 @@ from bot.pages.town import invitable
 from bot.pages.ways import everywhere
 from storage import cases, people
 from storage.cases import Stake
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.people import LEAD, WATCH, Role, Staff
 
 #: What somebody has to do with a case → the label of it.

@@ -12,7 +12,7 @@ from bot.reading import as_written, undone_by
 from bot.voice import echo
 from storage import conversation
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 
 OWN: Final = "me"
 #: An answer stays on the page where the words were said for this long (town time).

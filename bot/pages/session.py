@@ -31,7 +31,7 @@ from bot.pages.frame import (
     worded,
 )  # fmt: skip
 from storage import ways
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.people import Role, Staff
 
 #: Whom a newcomer should try first; then everybody else.

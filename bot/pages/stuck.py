@@ -14,7 +14,8 @@ from storage import cases, figures, findings, inbox, letters, people
 from storage.findings import Finding
 from storage.inbox import Parked
 from storage.letters import LetterRow
-from storage.store import DatabaseReadOnly, DatabaseUnavailable, Tx
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 from workflow.people import Role
 
 log = logging.getLogger(__name__)

@@ -16,7 +16,7 @@ from bot.voice.cards import Card, card
 from bot.voice.scene import Scene
 from bot.words import take_apart
 from storage import cases, letters, marks, texts, waits
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.case import Case, Handoff, Wait
 from workflow.people import Role
 from workflow.who import reach

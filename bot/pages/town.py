@@ -13,7 +13,7 @@ from bot.reading import as_written
 from bot.voice.speech import WEEKDAYS
 from storage import journal, letters, people
 from storage.people import AbsenceRow
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.calendar import Hours
 from workflow.outcome import Entry
 from workflow.people import Agency, OnCall, Role, Staff

@@ -14,7 +14,7 @@ from bot.pages.session import LONGEST, door_for, site
 from storage import journal, people
 from storage import ways as kept
 from storage.people import Session
-from storage.store import Tx
+from storage.tx import Tx
 from storage.ways import App, Passkey
 from workflow.outcome import Entry
 

@@ -22,7 +22,7 @@ from storage import beats, findings, inbox, journal, letters, promises
 from storage.codec import policy_text
 from storage.inbox import Arrival
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.town import Town, settled
 from tests.toy import Toy

@@ -28,7 +28,8 @@ from storage import backup as rows
 from storage import letters, migrate, people, tables, texts
 from storage.envelope import Sealer, opened
 from storage.seal import Keys
-from storage.store import Store, Tx
+from storage.store import Store
+from storage.tx import Tx
 from tests.bot.test_cli import Tsunagi, demo, grown, here, one_sentence, tsunagi
 from tests.databases import Databases
 from tests.town import START, Town, sample, settled

@@ -15,7 +15,7 @@ from bot.operate import NotSetUp, check
 from bot.pages import routes
 from bot.settings import Settings
 from storage import figures, people
-from storage.store import Tx
+from storage.tx import Tx
 from tests.bot.test_cli import demo, grown, here, tsunagi
 from tests.town import Town
 

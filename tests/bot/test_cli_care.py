@@ -19,7 +19,7 @@ from bot.demo.grow import FILE
 from bot.settings import Settings
 from storage import inbox
 from storage.inbox import Arrival
-from storage.store import Tx
+from storage.tx import Tx
 from tests.bot.test_cli import Tsunagi, demo, grown, here, one_sentence, rows, tsunagi
 from tests.properties.values import the_doc
 

@@ -17,7 +17,7 @@ from bot.pages.frame import COOKIE
 from bot.record import new_token
 from storage import letters
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from tests.town import Town
 
 

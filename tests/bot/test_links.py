@@ -21,7 +21,7 @@ from bot.receive import Answered
 from bot.record import addresses
 from storage import journal, people
 from storage.people import Quiet
-from storage.store import Tx
+from storage.tx import Tx
 from tests.town import Town, sample
 
 

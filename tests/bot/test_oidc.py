@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from bot.enter.oidc import Provider as Client
 from bot.operate import keep_town
-from storage.store import Tx
+from storage.tx import Tx
 from tests.bot.test_ways_in import Browser, Browsers, lines, opened
 from tests.fakes.oidc import CLIENT, SECRET, Provider, served
 from tests.town import Town, sample

@@ -24,7 +24,7 @@ from bot.record import new_token
 from bot.settings import Settings
 from storage import letters, people, tables
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.fakes import line as of_line
 from tests.fakes import slack as of_slack

@@ -21,7 +21,7 @@ from bot.pages import demo, live, routes
 from bot.pages.frame import COOKIE, desk, local
 from storage import cases, conversation, letters, people
 from storage.letters import LetterRow
-from storage.store import DatabaseUnavailable
+from storage.trouble import DatabaseUnavailable
 from tests.databases import Databases
 from tests.town import Town
 from workflow.outcome import Outcome

@@ -17,7 +17,7 @@ from bot.record import new_token
 from bot.settings import Settings
 from storage import findings, letters, tables, timers
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.town import Town, settled
 from tests.toy import Slate, Toy

@@ -18,7 +18,7 @@ from bot.clock import real
 from bot.pages import routes
 from bot.pages.frame import COOKIE
 from storage import journal, promises
-from storage.store import DatabaseReadOnly
+from storage.trouble import DatabaseReadOnly
 from tests.town import Town
 
 

@@ -17,7 +17,7 @@ from bot.clock import Clock, real
 from bot.pages import routes
 from bot.settings import Settings
 from storage import findings
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.town import Town, settled
 from tests.toy import Toy
@@ -165,7 +165,7 @@ async def test_clocks_and_audits_are_in_the_body_and_in_the_figures(databases: D
     settings = Settings(database_url=url, secret_key="x" * 40, _env_file=None)  # type: ignore[arg-type,call-arg]
     app = make(settings, clock=Clock(machine=lambda: real() - timedelta(seconds=30)), var=tmp_path)
     async with working(app) as browser:
-        await until(lambda: app.beats._at_it is not None)
+        await until(lambda: app.beats.aside is not None)
         await app.beats.finish()
         code, body = await asked(browser)
         assert code == 200, "a wrong clock is a finding, and we work on"

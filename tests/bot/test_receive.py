@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from adapters.base import Address, Chose, Inbound, Said, Sender
 from bot.receive import Answered
 from storage import cases, inbox, journal, people, tables
-from storage.store import Tx
+from storage.tx import Tx
 from tests.bot.bad_words import BAD, EMOJI
 from tests.databases import Databases
 from tests.properties.values import the_doc

@@ -20,7 +20,7 @@ from bot.sweep import Swept, sweep
 from storage import beats, inbox, letters, paces, people, tables
 from storage.inbox import Arrival
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from tests.bot.test_receive import arrives
 from tests.databases import Databases
 from tests.town import START, Town, sample, settled

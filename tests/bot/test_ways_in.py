@@ -20,7 +20,7 @@ from bot.operate import keep_town
 from bot.pages import routes
 from bot.pages.frame import COOKIE
 from storage import journal, people
-from storage.store import Tx
+from storage.tx import Tx
 from tests.fakes.mail import Post
 from tests.fakes.mail import served as mail_served
 from tests.town import Town, sample

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from deploy.failover import ROOT, NoPrograms, programs
-from storage.store import BadAddress, DatabaseUnavailable, Store, address
+from storage.address import BadAddress, address
+from storage.store import Store
+from storage.trouble import DatabaseUnavailable
 from tests.chaos.conftest import how_many
 from tests.databases import KEYS, Databases, quick
 
@@ -62,7 +64,7 @@ async def test_a_machine_that_is_silent_does_not_keep_us_from_the_other(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without power it does not even refuse: its share of the time runs out, and the next one is asked."""
-    monkeypatch.setattr("storage.store.BUSY_SECONDS", 1)
+    monkeypatch.setattr("storage.postgres.BUSY_SECONDS", 1)
     found = address(url := databases.postgresql())
     there = f"host={found.query.get('host') or found.host}:{found.port or 5432}"
     with socket.socket() as silent:

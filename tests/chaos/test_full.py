@@ -17,7 +17,8 @@ from bot.audit import breaches
 from bot.clock import Clock, real
 from deploy.failover import Crowd, Platform, Process, until
 from storage import people
-from storage.store import DatabaseUnavailable, Tx
+from storage.trouble import DatabaseUnavailable
+from storage.tx import Tx
 from tests.chaos.conftest import beside, linux_only
 from tests.chaos.test_processes import PEOPLE, heard, linked
 from tests.chaos.test_restarts import refused
@@ -110,7 +111,7 @@ async def test_another_process_holds_the_file_for_longer_than_anybody_waits(
     lite: Town, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """(fault 39) BEGIN IMMEDIATE by somebody else: no yes, and when it is let go of everything goes on."""
-    monkeypatch.setattr("storage.store.BUSY_SECONDS", 0.1)
+    monkeypatch.setattr("storage.sqlite.BUSY_SECONDS", 0.1)
     number = await lite.intake()
     before = await counted(lite)
     lite.clock.frozen = lite.now + timedelta(days=1)

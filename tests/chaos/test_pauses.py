@@ -17,7 +17,8 @@ from bot.record import new_token
 from deploy.failover import Process, until
 from storage import beats, letters, people
 from storage.letters import LetterRow
-from storage.store import Store, Tx
+from storage.store import Store
+from storage.tx import Tx
 from tests.chaos.conftest import beside
 from tests.databases import KEYS, Databases
 from tests.fakes.telegram import FakeTelegram, Mischief
@@ -180,7 +181,7 @@ async def test_whoever_stops_in_the_middle_of_a_work_holds_nobody_up_for_long(
     databases: Databases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """(fault 15) What it has locked is let go of after a while; when it wakes it begins anew on what the others have left."""
-    monkeypatch.setattr("storage.store.HELD_SECONDS", 1)
+    monkeypatch.setattr("storage.postgres.HELD_SECONDS", 1)
     url = databases.postgresql()
     holds, wakes, tries = threading.Event(), threading.Event(), []
 

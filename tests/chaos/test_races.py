@@ -16,8 +16,8 @@ from bot.audit import breaches
 from bot.clock import Clock
 from bot.receive import Answered
 from storage import timers
-from storage.store import Tx
 from storage.timers import Timer
+from storage.tx import Tx
 from tests.chaos.conftest import beside, how_many
 from tests.databases import Databases
 from tests.town import START, Town, sample, settled

@@ -17,7 +17,8 @@ from bot.clock import Clock, real
 from deploy.failover import Crowd, NoPrograms, Platform, Process, Server, until, whole
 from storage import people
 from storage.migrate import upgrade
-from storage.store import DatabaseUnavailable, Tx
+from storage.trouble import DatabaseUnavailable
+from storage.tx import Tx
 from tests.chaos.conftest import beside, how_many
 from tests.chaos.test_processes import PEOPLE, heard, linked
 from tests.databases import Databases, quick

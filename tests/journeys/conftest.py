@@ -9,7 +9,7 @@ from bot.audit import breaches
 from bot.reading import Reading
 from bot.voice import voice_for
 from storage import cases, inbox, letters, tables
-from storage.store import Tx
+from storage.tx import Tx
 from tests.town import Town
 from workflow.promise import climbs_to
 

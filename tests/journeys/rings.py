@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from storage import tables
-from storage.store import Tx
+from storage.tx import Tx
 from tests.town import TOKYO, Town
 
 Ring = tuple[str, str, str]  #: local time, act, readers

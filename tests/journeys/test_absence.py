@@ -16,7 +16,7 @@ from bot.record import record
 from storage import journal, letters, people, timers
 from storage.letters import LetterRow
 from storage.people import Quiet, ReaderSettings
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.journeys.rings import rings
 from tests.town import START, TOKYO, Town, settled

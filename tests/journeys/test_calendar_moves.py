@@ -12,7 +12,7 @@ from bot.operate import keep_town
 from bot.settings import Settings
 from storage import cases, journal, people, tables, timers
 from storage.journal import Line
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.journeys.ladder_walks import KIND, WALKS
 from tests.journeys.rings import due, moment, rings

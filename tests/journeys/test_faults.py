@@ -33,7 +33,7 @@ from adapters.telegram import Telegram
 from bot.pages import routes
 from storage import inbox, letters, people, tables
 from storage.letters import LetterRow
-from storage.store import Tx
+from storage.tx import Tx
 from tests.bot.test_outcomes import every, link, post, settle
 from tests.bot.test_receive import arrives
 from tests.databases import Databases

@@ -11,7 +11,7 @@ from bot.town import Doc
 from storage import letters, people, tables
 from storage.letters import LetterRow
 from storage.people import StillHolds
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.journeys.conftest import whole
 from tests.town import Town, sample

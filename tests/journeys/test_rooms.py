@@ -25,7 +25,7 @@ from bot.record import from_room, send
 from storage import letters, people, tables
 from storage.letters import LetterRow
 from storage.people import Quiet, ReaderSettings
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.journeys.conftest import whole
 from tests.properties.values import the_town

@@ -31,7 +31,7 @@ from bot.settings import Settings
 from bot.town import build
 from storage import letters, tables, timers
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 from tests.kill.journeys import JOURNEYS, Act, Journey, begun
 from tests.kill.stops import Stops, platforms
 from tests.kill.world import Ground, State, World, differences, ground, print_of, state_of, unknown

@@ -21,7 +21,8 @@ from bot.clock import real
 from bot.record import new_token
 from storage import letters, people, tables
 from storage.letters import LetterRow
-from storage.store import Store, Tx
+from storage.store import Store
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.fakes.telegram import JSON, FakeTelegram
 from tests.kill.conftest import ROOT

@@ -20,7 +20,7 @@ from bot.audit import breaches
 from bot.deliver import KEYS
 from storage import tables
 from storage.prepared import Prepared
-from storage.store import Tx
+from storage.tx import Tx
 from tests.kill.journeys import LINE, SLACK
 from tests.kill.stops import Wire
 

@@ -24,7 +24,7 @@ from bot.commands import BOOK
 from bot.receive import Answered
 from storage import cases, inbox, journal, people, promises, tables, waits
 from storage.journal import Line
-from storage.store import Tx
+from storage.tx import Tx
 from tests.properties.values import the_doc
 from tests.town import START, TOKYO, Town
 from workflow.case import Case, Handoff, Wait

@@ -21,7 +21,7 @@ from bot.demo.grow import BEGIN, grow
 from bot.fresh import counting
 from bot.settings import Settings
 from storage import people
-from storage.store import Tx
+from storage.tx import Tx
 from tests.databases import Databases
 from tests.properties.values import the_doc
 from tests.town import Town

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage import cases, people, texts
-from storage.store import Tx
+from storage.tx import Tx
 from workflow.calendar import Hours
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import DEFAULTS, Urgency
@@ -77,7 +77,7 @@ def opened(case: Case) -> Callable[[Tx], Case]:
 
 
 def plan_of(tx: Tx, statement: str, parameters: Any) -> str:
-    """PostgreSQL: for whatever parameters, which is how ours are planned (storage/store.py)."""
+    """PostgreSQL: for whatever parameters, which is how ours are planned (storage/postgres.py)."""
     word = "EXPLAIN (GENERIC_PLAN)" if tx.dialect == "postgresql" else "EXPLAIN QUERY PLAN"
     found = tx.connection.exec_driver_sql(f"{word} {statement}", parameters)
     return "\n".join(str(row[-1]) for row in found)

@@ -15,7 +15,8 @@ from sqlalchemy.util.concurrency import await_
 
 from storage import cases, people, promises, tables, timers, waits
 from storage.cases import Filter, SlowerWriter
-from storage.store import Store, Tx
+from storage.store import Store
+from storage.tx import Tx
 from tests.databases import KEYS
 from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, handoff, opened, settle_town, wait
 from workflow.case import Asked, Case, Consent, Issue, Need

@@ -30,8 +30,9 @@ from storage.capacity import CapacityAsk
 from storage.inbox import Arrival, NotKept
 from storage.letters import LetterRow
 from storage.people import Invite
-from storage.store import Store, Tx
+from storage.store import Store
 from storage.turns import Turn
+from storage.tx import Tx
 from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, opened, plan_of
 from workflow.outcome import Act, Entry
 from workflow.people import Absence

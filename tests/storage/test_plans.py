@@ -13,8 +13,9 @@ from sqlalchemy import event, text
 from storage import cases, closings, conversation, due, inbox, letters, reads, sweep, tables, texts, timers, waits
 from storage.inbox import Arrival
 from storage.letters import LetterRow
-from storage.store import Store, Tx
+from storage.store import Store
 from storage.tables import to_micros
+from storage.tx import Tx
 from tests.databases import KEYS, Databases
 from tests.storage.small_town import NINE, a_case, opened, plan_of, settle_town
 

@@ -15,8 +15,10 @@ from sqlalchemy.exc import DBAPIError
 
 from storage import beats, cases, migrate, tables, turns
 from storage.prepared import Prepared, Undone
-from storage.store import DatabaseAhead, DatabaseBehind, DatabaseReadOnly, DatabaseUnavailable, Store, Tx
+from storage.store import Store
 from storage.tables import to_micros
+from storage.trouble import DatabaseAhead, DatabaseBehind, DatabaseReadOnly, DatabaseUnavailable
+from storage.tx import Tx
 from tests.databases import KEYS
 from tests.storage.small_town import NINE, settle_town
 

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from storage import people, ways
-from storage.store import Store, Tx
+from storage.store import Store
+from storage.tx import Tx
 from storage.ways import Lane, Passkey
 from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, handoff, opened, wait
 from workflow.people import Absence
