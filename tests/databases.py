@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
@@ -83,7 +83,7 @@ class Databases:
                 path.unlink()
         else:
             name = url.partition("?")[0].rsplit("/", 1)[1]  # a socket's folder in the query has slashes too
-            self._run(f'DROP DATABASE "{name}" WITH (FORCE)')
+            self._run(f'DROP DATABASE "{name}" WITH (FORCE)', wait=False)
 
     def close(self) -> None:
         for template in self._templates.values():
@@ -111,9 +111,9 @@ class Databases:
         self._run(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}" STRATEGY FILE_COPY' if template else ""))
         return name
 
-    def _run(self, statement: str) -> None:
+    def _run(self, statement: str, *, wait: bool = True) -> None:
         assert self._server is not None
-        self._hand.run(self._server, statement)
+        self._hand.run(self._server, statement, wait=wait)
 
 
 class Hand:
@@ -123,9 +123,15 @@ class Hand:
         self._thread = ThreadPoolExecutor(1)
         self._runner = asyncio.Runner()
         self._connection: asyncpg.Connection | None = None
+        self._last: Future[None] = Future()
+        self._last.set_result(None)
 
-    def run(self, server: str, statement: str) -> None:
-        self._thread.submit(self._runner.run, self._execute(server, statement)).result()
+    def run(self, server: str, statement: str, *, wait: bool = True) -> None:
+        """Run a statement after those before it; without `wait` what goes wrong with it is raised by the next one."""
+        self._last.result()
+        self._last = self._thread.submit(self._runner.run, self._execute(server, statement))
+        if wait:
+            self._last.result()
 
     def close(self) -> None:
         """Let go of the connection and of the loop, in the thread that they belong to."""
