@@ -191,10 +191,12 @@ def _work(args: argparse.Namespace, settings: Settings) -> int | None:
     import uvloop
 
     from bot import app as composition
+    from bot.logs import quiet_logs
     from bot.operate import at_head
     from bot.ready import watched
 
     at_head(settings)
+    quiet_logs(settings)
 
     async def run() -> None:
         app = composition.make(settings)

@@ -1,8 +1,6 @@
 """`tsunagi serve`: the pages and the loops in one process, from the checks at the start to a quiet end."""
 
 import asyncio
-import json
-import logging
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +16,7 @@ from bot import app as composition
 from bot import town
 from bot.app import App
 from bot.clock import real
+from bot.logs import quiet_logs
 from bot.operate import at_head, keep_town, run
 from bot.pages import routes
 from bot.pages.live import Feed
@@ -36,7 +35,7 @@ def serve(settings: Settings) -> None:
     settings.secret()
     _town(settings)
     listening = listen(settings)
-    _quiet_logs(settings)
+    quiet_logs(settings)
     with listening, _signals_answered():
         _run(settings, listening)
 
@@ -161,28 +160,3 @@ def _welcome(settings: Settings, listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     here = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     return f"つなぎ {settings.base_url or here} (Ctrl-C でとめる)"
-
-
-# -- the log
-
-
-class _Json(logging.Formatter):
-    """A line of JSON for each record."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line = {
-            "at": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
-            "where": record.name, "message": record.getMessage(),
-        }  # fmt: skip
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-def _quiet_logs(settings: Settings) -> None:
-    """What went wrong, and nothing about what went well; to stderr as text or JSON."""
-    handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_Json() if settings.log_format == "json" else text)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("bot").setLevel(logging.INFO)
