@@ -44,8 +44,9 @@ LEASE_LOST: Final = timedelta(minutes=2)  #: somebody says within this what beca
 SILENT: Final = timedelta(minutes=5)  #: an audit ends at least as often
 APART: Final = timedelta(seconds=2)  #: two clocks may differ by this
 PAGE: Final = 8  #: cases looked at together: some ten milliseconds
-REST: Final = 3  #: times as long as a page took
-RESTING: Final = 20.0  #: seconds after which a minute's audit rests no more: it has to end within its minute
+REST: Final = 3  #: between the pages of a whole audit: times as long as a page took
+STEP: Final = 0.25  #: seconds from the beginning of one page to the next in a minute's audit …
+SPREAD: Final = 40.0  #: … in which all of its pages are begun, however many
 NAMED: Final = 5  #: numbers in a letter
 
 #: Looked for case by case.
@@ -176,15 +177,16 @@ def _everywhere(tx: Tx, app: "App", everything: bool) -> _Seen:
 
 
 async def _by_case(app: "App", seen: _Seen, everything: bool) -> None:
-    """Page by page, with rests between them, so that nobody waits for all of them."""
+    """Page by page, spread over the time there is, so that nobody waits for all of them."""
     if seen.town:
         seen.found += await app.store.read(lambda tx: promises.broken_chains(tx, ()))
-    start = monotonic()
+    step = min(STEP, SPREAD * PAGE / max(1, len(seen.cases)))
+    came, due = 0.0, monotonic()
     async for some in _pages(app, None if everything else seen.cases):
+        await asyncio.sleep(max(0.0, came if everything else due - monotonic()))
         began = monotonic()
         seen.found += await app.store.read(partial(_of_cases, app=app, some=some, seen=None if everything else seen))
-        if everything or began - start < RESTING:
-            await asyncio.sleep(REST * (monotonic() - began))
+        came, due = REST * (monotonic() - began), due + step
 
 
 async def _pages(app: "App", ids: Sequence[int] | None) -> AsyncIterator[list[int]]:
