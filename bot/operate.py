@@ -252,6 +252,7 @@ def keep_town(tx: Tx, doc: town.Doc, at: datetime | None = None) -> None:
         tx, doc, built.agencies.values(), built.staff.values(), built.final_owner, code=built.code, name=built.name,
         at=at or real(),
     )  # fmt: skip
+    letters.silence_gone(tx)
     loaded = {"version": version, "agencies": len(built.agencies), "staff": len(built.staff)}
     chain.append_town(tx, Entry("town.load", data=loaded), None, "console", at or real())
 

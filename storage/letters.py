@@ -222,6 +222,10 @@ _STAND_DOWN: Final = Prepared(
 _SILENCE: Final = Prepared(
     update(_T).where(_T.c.state == "pending", _T.c.case_id == bindparam("of_case")).values(state="superseded")
 )
+_GONE: Final = select(tables.staff.c.code).where(tables.staff.c.active == 0)
+_SILENCE_GONE: Final = Prepared(
+    update(_T).where(_T.c.state == "pending", _T.c.to_staff.in_(_GONE)).values(state="superseded", why="left")
+)
 _PUSHES: Final = Prepared(
     select(func.count())
     .select_from(_T)
@@ -575,6 +579,11 @@ def _push_times(size: int) -> Prepared:
 def silence(tx: Tx, case_id: int) -> int:
     """Drop every pending letter of a case: after 逝去 nothing unsent goes out."""
     return tx.execute(_SILENCE, {"of_case": case_id}).rowcount
+
+
+def silence_gone(tx: Tx) -> int:
+    """Drop what is pending for people who are in the town no more; answer how many."""
+    return tx.execute(_SILENCE_GONE).rowcount
 
 
 def moved(tx: Tx, surface: str, old: str, new: str) -> int:

@@ -12,13 +12,14 @@ import pytest
 from adapters.base import Address, Delivery, Gone, Inbound, Later, Parcel, Refused, Said, Sender, Sent
 from bot.app import make, once
 from bot.clock import Clock
+from bot.operate import keep_town
 from bot.record import new_token
 from bot.settings import Settings
-from storage import letters, people
+from storage import letters, people, tables
 from storage.letters import LetterRow
 from storage.tx import Tx
 from tests.databases import Databases
-from tests.town import Town, settled
+from tests.town import Town, sample, settled
 from tests.toy import Toy
 
 
@@ -287,3 +288,18 @@ async def test_an_answer_leaves_although_whoever_brought_the_words_was_cut_off(h
     await here.app.deliverer.finish()
     rows = await here.app.store.read(lambda tx: letters.for_person(tx, "suzuki", (), surface="toy"))
     assert {row.state for row in rows} == {"sent"} and len(rows) == len(toy.sent) >= 15
+
+
+async def test_what_waits_for_somebody_who_leaves_the_town_goes_out_no_more(here: Town, toy: Toy) -> None:
+    await post(here, ("U-kondo", None, False), ("U-ishii", None, False))
+    theirs = tables.letters.update().where(tables.letters.c.address == "U-kondo").values(to_room=None, to_staff="kondo")
+    await here.app.store.transact(lambda tx: tx.execute(theirs))
+    doc = sample()
+    doc["staff"] = [one | {"deputy": None} for one in doc["staff"] if one["code"] != "kondo"]
+    await here.app.store.transact(lambda tx: keep_town(tx, doc, here.now))
+    await here.app.turner.settle()
+    assert [parcel.to.conversation for parcel in toy.sent] == ["U-ishii"]
+    row = await here.app.store.read(
+        lambda tx: tx.execute(tables.letters.select().where(tables.letters.c.address == "U-kondo")).one()
+    )
+    assert (row.state, row.why, row.tries) == ("superseded", "left", 0)
