@@ -27,6 +27,7 @@ from bot.deliver import Deliverer
 from bot.enter.oidc import Provider
 from bot.fresh import maker
 from bot.listen import listen
+from bot.looks import Openings
 from bot.ready import Health
 from bot.receive import Receiver
 from bot.recount import Recounter
@@ -68,6 +69,8 @@ class App:
     beats: Beats
     began: datetime  #: by this machine's clock
     provider: Provider
+    anchors: Path  #: the folder where each day's end of the looks is written down, outside the database
+    openings: Openings = field(default_factory=Openings)
     awake: asyncio.Event = field(default_factory=asyncio.Event)
     beaten: dict[str, float] = field(default_factory=dict)  #: loop → monotonic second of its last turn
     said: set[type[Exception]] = field(default_factory=set)  #: what the log knows of the database's trouble already
@@ -109,6 +112,7 @@ def make(
     app = App(
         settings, store, clock, towns, fresh, Receiver(store, clock, towns, fresh, deliverer), recounter, reminder, deliverer, copies,
         Turner(store, clock, reminder, deliverer, copies), web, Beats(holder()), clock.here(), Provider(settings),
+        settings.anchors or var / "anchors",
     )  # fmt: skip
     store.on_commit(lambda flags: app.awake.set() if flags & {"timers", "letters"} else None)
     return app

@@ -19,9 +19,10 @@ from adapters import wire
 from bot.ready import clocks_apart, ready, watchers
 from bot.receive import TRIES
 from bot.record import record, send
-from storage import cases, findings, journal, promises, timers, waits
+from storage import cases, findings, journal, looks, promises, timers, waits
 from storage.cases import SlowerWriter
 from storage.findings import Finding
+from storage.looks import End
 from storage.promises import Found
 from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.tx import Tx
@@ -48,11 +49,13 @@ REST: Final = 3  #: between the pages of a whole audit: times as long as a page 
 STEP: Final = 0.25  #: seconds from the beginning of one page to the next in a minute's audit …
 SPREAD: Final = 40.0  #: … in which all of its pages are begun, however many
 NAMED: Final = 5  #: numbers in a letter
+LOOK_DAYS: Final = 2  #: days of which the looks are gone through: today's and the day's before, whole once a day …
+LATELY: Final = 100  #: … and each minute so many of the newest, and whether any is missing
 
 #: Looked for case by case.
 BY_CASE: Final = frozenset({"chain", "basis", "death", "nobody", "unreadable"})
 #: Looked for all at once, every minute.
-EVERYWHERE: Final = frozenset({"lead", "wait", "timer", "ring", "lease", "unwritten", "event", "clock"})
+EVERYWHERE: Final = frozenset({"lead", "wait", "timer", "ring", "lease", "unwritten", "event", "clock", "looks"})
 #: Looked for by a process that has been here long enough to have done something about them.
 BY_NOW: Final = frozenset({"late", "letters"})
 #: What is wrong with what watches: gone as soon as an audit ends.
@@ -75,8 +78,11 @@ SAID: Final = {
 # -- `tsunagi verify`
 
 
-def breaches(tx: Tx, now: datetime) -> Iterator[str]:
-    """Yield one line a finding; lines that begin with "ok" say what was checked and found whole."""
+def breaches(tx: Tx, now: datetime, anchors: Sequence[End] = ()) -> Iterator[str]:
+    """Yield one line a finding; lines that begin with "ok" say what was checked and found whole.
+
+    `anchors`: what was written down of the looks outside the database.
+    """
     counted = promises.counts(tx)
     broken = list(journal.verify(tx))
     for breach in broken:
@@ -88,8 +94,22 @@ def breaches(tx: Tx, now: datetime) -> Iterator[str]:
         yield f"breach: {one.number or 'a call without a case'} {SAID[one.kind]}"
     if not broken:
         yield f"ok: {counted.lines} journal lines, every chain whole"
+    yield from _of_looks(tx, anchors)
     yield f"ok: looked at {counted.open} open and {counted.closed} closed cases, {counted.waits} open waits"
     yield f"ok: pushes a person and day, p95: {promises.pushes_p95(tx)}"
+
+
+def _of_looks(tx: Tx, anchors: Sequence[End]) -> Iterator[str]:
+    broken = [*looks.verify(tx), *looks.differing(tx, anchors)]
+    for one in broken:
+        if one.what == "anchor":
+            yield f"breach: the looks of {one.day} are not those that were written down outside the database"
+        else:
+            yield f"breach: the looks of {one.day} do not hold at look {one.seq} ({one.what})"
+    if not broken:
+        kept = looks.days(tx)
+        held = f", {len(anchors)} days held against what was written down outside" if anchors else ""
+        yield f"ok: {sum(one.seq for one in kept)} looks on {len(kept)} days, every chain whole{held}"
 
 
 # -- the beats
@@ -161,6 +181,7 @@ def _everywhere(tx: Tx, app: "App", everything: bool) -> _Seen:
         *promises.unringable_timers(tx),
         *promises.lost_leases(tx, now - LEASE_LOST), *promises.unwritten_letters(tx),
         *promises.stranded_events(tx, TRIES, now - LATE),
+        *promises.broken_looks(tx, LOOK_DAYS, None if everything else LATELY, [one.key for one in standing if one.kind == "looks"]),
     ]  # fmt: skip
     more: set[str] = set()
     if everything or any(one.kind == "timers" for one in standing):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from bot.anchors import anchor
 from bot.aside import Aside
 from bot.audit import audit, audit_all
 from bot.sweep import sweep
@@ -65,6 +66,7 @@ BEATS: Final = (
     Beat("audit", every_minute, audit, timedelta(minutes=1)),
     Beat("audit_all", daily(time(3, 10)), audit_all, timedelta(hours=1)),
     Beat("sweep", daily(time(3, 40)), sweep, timedelta(hours=1)),
+    Beat("anchor", daily(time(0, 20)), anchor, timedelta(minutes=5)),  # behind whoever began to read before midnight
 )
 
 

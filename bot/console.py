@@ -11,12 +11,14 @@ from adapters.console import as_json as message_json
 from adapters.console import lines
 from bot import sign
 from bot.app import App, make
+from bot.looks import named
 from bot.operate import at_head, person
 from bot.reading import Reading
 from bot.receive import Answered
 from bot.settings import Settings
 from bot.voice import voice_for
-from storage import letters, people, reads
+from storage import letters, looks, people, reads
+from storage.looks import Look
 from storage.tx import Tx
 
 #: Where `say` remembers how far somebody has read on the console.
@@ -94,7 +96,11 @@ def _reached(tx: Tx, app: App, staff: str, answered: Answered) -> list[Message]:
         found = [row for row in found if not row.answer]
         if found:
             reads.seen(tx, staff, ROOM, found[-1].id)
-    return Reading(tx, town, me, now, voice_for(town, me.language or town.language)).messages(found)
+    messages = Reading(tx, town, me, now, voice_for(town, me.language or town.language)).messages(found)
+    if answered.inbox is None and (shown := named([(one.title, one.text, one.facts) for one in messages])):
+        look = Look(now, staff, "view", "console:news", tuple(shown))
+        looks.write(tx, now.astimezone(town.tz).date(), [look], lock=True)
+    return messages
 
 
 def _as_json(answered: Answered, messages: list[Message]) -> str:

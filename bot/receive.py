@@ -16,16 +16,18 @@ from bot.clock import Clock, real
 from bot.commands import BOOK, FORMS, Command
 from bot.commands.everyone import danger_reply
 from bot.deliver import Deliverer, Leaving
+from bot.looks import named
 from bot.record import ONE_TO_ONE, new_token, record, room_platforms, send
 from bot.towns import Towns
 from bot.voice import Voice, voice_for
 from bot.voice.cards import did_key
 from bot.voice.closure import before_closure
 from bot.voice.refusals import word
-from storage import cases, inbox, journal, letters, people, rooms, texts, turns, waits
+from storage import cases, inbox, journal, letters, looks, people, rooms, texts, turns, waits
 from storage.cases import SlowerWriter
 from storage.inbox import Arrival, NotKept, Parked
 from storage.letters import LetterRow
+from storage.looks import Look
 from storage.store import Store
 from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.turns import Turn
@@ -41,6 +43,8 @@ log = logging.getLogger(__name__)
 INSIDE: Final = frozenset({"web", "console", "form"})
 #: Only a one-time link of a letter speaks here (bot/pages/go.py), and it names the letter's reader.
 BY_LETTER: Final = "mail"
+#: What is said there is answered on a page.
+SHOWN_BY_PAGES: Final = frozenset({"web", "form", BY_LETTER})
 #: Nobody types faster than this to a workflow: events a minute and conversation.
 FLOOD: Final = 40
 #: The word 緊急 by all its names.
@@ -518,7 +522,22 @@ class _Talk:
             else:
                 waits.change(self.tx, standing, wait, self.now)
         send(self.tx, reply.notices, ask.act(), inbox=self.inbox, cause=command.name)
+        self._looked(ask, reply)
         return self.answer(reply.message, reply.number, refused=reply.refused, must=reply.must)
+
+    def _looked(self, ask: Ask, reply: Reply) -> None:
+        """What an answer in a chat shows of cases is kept with the answer: neither is there without the other.
+
+        Where a page shows the answer, the page's look is kept; a call and what tells others are in the journal.
+        """
+        if self.event.sender.platform in SHOWN_BY_PAGES or reply.notices or reply.calls or reply.refused:
+            return
+        message = reply.message
+        choices = [choice.label for choice in message.choices]
+        if shown := named([message.title, message.text, message.facts, choices]):
+            place = f"{ask.surface}:{ask.command}"
+            look = Look(self.now, ask.speaker.code, "view", place, tuple(shown))
+            looks.write(self.tx, ask.today, [look], lock=True)
 
     def _remember(self, command: Command, made: Outcome) -> dict[str, object]:
         """What 取消 would mean for the next ten minutes: another legal move, or nothing."""
@@ -632,6 +651,7 @@ class _Talk:
         assert isinstance(shown, Reply)
         if shown.number is None:
             return self.answer(shown.message, None, refused="PolitenessIsNoAnswer")
+        self._looked(ask, shown)
         text = self.voice.say("polite", number=shown.number)
         return self.answer(
             replace(shown.message, text=f"{text}\n{shown.message.text}"), shown.number, refused="PolitenessIsNoAnswer"

@@ -46,6 +46,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8080, ge=0, le=65_535)
     town: Path | None = None  #: the town file, loaded at start when the database has none
     log_format: Literal["text", "json"] = "text"
+    anchors: Path | None = None  #: where the ends of the days' looks are written down; anchors/ beside the key files
     slack_bot_token: SecretStr = _NOTHING
     slack_signing_secret: SecretStr = _NOTHING
     slack_app_token: SecretStr = _NOTHING

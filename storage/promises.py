@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Select, Text, and_, exists, func, or_, select, type_coerce
 from sqlalchemy.exc import DBAPIError
 
-from storage import cases, journal, letters, tables
+from storage import cases, journal, letters, looks, tables
 from storage.tx import Tx
 from workflow.case import Case
 
@@ -112,6 +112,17 @@ def broken_chains(tx: Tx, only: Sequence[int] | None = None, *, town: bool = Tru
 def broken_lately(tx: Tx, only: Sequence[int], after: int) -> list[Found]:
     """Cases whose journal does not hold where it has grown since the line with this id."""
     return _chains(journal.verify_since(tx, only, after))
+
+
+def broken_looks(tx: Tx, newest: int, last: int | None, known: Sequence[str]) -> list[Found]:
+    """Days whose chain of looks does not hold (I11), of the `newest` and those `known` to be broken.
+
+    `last`: of the newest so many looks alone, and whether any is missing; None: all of them.
+    """
+    whole = {*known, *(end.day for end in looks.days(tx, newest) if last is None)}
+    lately = looks.verify_lately(tx, newest, last) if last is not None else []
+    broken = [*lately, *(one for day in sorted(whole) for one in looks.verify_day(tx, day))]
+    return [Found("looks", day) for day in dict.fromkeys(one.day for one in broken)]
 
 
 def _chains(breaches: Iterable[journal.Breach]) -> list[Found]:

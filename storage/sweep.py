@@ -5,6 +5,7 @@ Of each table, what goes and why the rest stays (the periods are the town's, `[r
 | table | |
 |---|---|
 | journal cases handoffs households | stay: they are the record |
+| looks look_days breaches | stay: who saw what is kept as long as the record, and what got out with it |
 | texts | stay, but for words said to the bot, which nothing points to when their row of the inbox has gone |
 | room_posts | stay: the agencies' own conversation |
 | capacity_asks marks | stay: parts of their case, a few each |

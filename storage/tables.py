@@ -656,3 +656,50 @@ audits = Table(
     Column("before", BigInteger, nullable=False),
     CheckConstraint("id = 1", name="only_one"),
 )
+
+# Who was shown what, and what got out
+
+look_days = Table(  # where each day's chain of looks ends, and how much of it is written down outside the database
+    "look_days",
+    metadata,
+    Column("day", Text, primary_key=True),  # the town's own day, 2026-06-01
+    Column("seq", Integer, nullable=False),
+    Column("head", Text, nullable=False),
+    Column("anchored", Integer, nullable=False, server_default="0"),
+    Column("anchored_at", Moment),
+)
+
+looks = Table(
+    "looks",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("day", Text, nullable=False),
+    Column("seq", Integer, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("staff", Text),  # null: an operator at the command line
+    Column("kind", Text, nullable=False),  # view | search | export | send | assign | consent | override
+    Column("page", Text, nullable=False),  # a route ("/cases/{number}") or a surface and its word ("slack:show")
+    Column("numbers", Json, nullable=False),  # of the cases that something was shown of
+    Column("why", Text, nullable=False, server_default=""),  # a code
+    Column("prev", Text, nullable=False),
+    Column("hash", Text, nullable=False),
+    UniqueConstraint("day", "seq"),
+    Index("ix_looks_staff", "staff", "day"),
+)
+
+breaches = Table(  # 漏えい等の記録
+    "breaches",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("found_at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("what", BigInteger, ForeignKey("texts.id"), nullable=False),
+    Column("numbers", Json, nullable=False),
+    Column("persons", Integer, nullable=False),
+    Column("sensitive", Boolean, nullable=False),  # 要配慮個人情報 among it
+    Column("malicious", Boolean, nullable=False),  # somebody meant it
+    Column("reported_first_at", Moment),
+    Column("reported_final_at", Moment),
+    Column("told_at", Moment),
+    Column("closed_at", Moment),
+)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adapters.base import Address, Inbound, Said, Sender
-from bot import intake, town
+from bot import anchors, intake, town
 from bot.app import App, make
 from bot.clock import Clock, real
 from bot.fresh import counting
@@ -374,6 +374,8 @@ def grow_if_missing(settings: Settings, *, fresh: bool = False) -> Settings:
     _unlink(growing)
     asyncio.run(_grow_file(settings.model_copy(update={"database_url": f"sqlite:///{growing}"})))
     _unlink(path)
+    # What was written down outside is of the town that was here before.
+    ((settings.anchors or path.parent / "anchors") / anchors.DEMO).unlink(missing_ok=True)
     growing.rename(path)
     return settings
 

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bot.app import App
 from bot.pages import (
     board,
+    breaches,
     case,
     cases,
     chat,
@@ -27,6 +28,7 @@ from bot.pages import (
     intake,
     links,
     live,
+    looks,
     paper,
     person,
     saying,
@@ -80,6 +82,9 @@ def addresses() -> list[BaseRoute]:
         Route("/links", page(links.links), methods=GET_POST),
         Route("/links/line", page(links.line), methods=GET_POST),
         Route("/links/paper", page(links.paper), methods=["POST"]),
+        Route("/looks", page(looks.page)),
+        Route("/looks/export", page(looks.export)),
+        Route("/breaches", page(breaches.page), methods=GET_POST),
         Route("/stuck", page(stuck.stuck), methods=GET_POST),
         Route("/help", page(help.help_)),
         Route("/go/{token}", go.go, methods=GET_POST),

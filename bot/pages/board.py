@@ -1,12 +1,13 @@
 """The board: what is stuck first, then every open case by stage; load by agency and room beside it. Light rows alone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlencode
 
 from starlette.responses import Response
 
+from bot.looks import named
 from bot.pages import saying
 from bot.pages.beside import lead_name
 from bot.pages.frame import Desk, View, due, show, urgency
@@ -38,7 +39,17 @@ async def board(found: Desk) -> Response:
     """Staff, heads, coordinators, officials; staff and heads see their own agencies' cases."""
     found.only(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
     view = await found.read(lambda tx: _view(tx, found))
+    found.looked(*_numbers(view))
     return show(found, "board.html", found.t("ボード"), "board", **view)
+
+
+def _numbers(view: View) -> Iterator[str]:
+    """The cases on a board."""
+    for group in view["exceptions"]:
+        yield from (row["number"] for row in group["rows"])
+    for column in view["columns"]:
+        yield from (tile["number"] for tile in column["tiles"])
+    yield from named(view["said"])
 
 
 def _everything(found: Desk) -> bool:

@@ -6,9 +6,11 @@ from typing import Final
 
 from starlette.responses import Response
 
+from bot.looks import named
 from bot.pages import fates, naming, path, saying
 from bot.pages.beside import chip, holders, owners, wait_label
 from bot.pages.frame import Desk, NotFound, View, at, show, urgency
+from bot.pages.looks import may_see
 from bot.pages.turns import asks_now, card_view
 from bot.voice.cards import card
 from bot.voice.timeline import sentence
@@ -34,6 +36,7 @@ async def case(found: Desk) -> Response:
     view = await found.read(lambda tx: _view(tx, found, typed[0])) if typed else None
     if view is None:
         raise NotFound
+    found.looked(view["number"], *(one["number"] for one in view["episodes"]), *named(view["said"]))
     title = f"{view['number']} {view['stage']['label']}"
     return show(found, "case.html", title, "cases", **view)
 
@@ -86,6 +89,7 @@ def _head(found: Desk, one: Case, mark: str) -> View:
     return {
         "number": one.number, "mark": mark, "urgency": urgency(found, one.urgency.value), "tags": tags, "since": since,
         "stage": {"id": one.stage, "label": voice.label("stage", one.stage)}, "open": one.open,
+        "looks": f"/looks?number={one.number}" if may_see(found) else "",
         "phones": _phones(found) if one.open and one.urgency.value == "emergency" else [],
     }  # fmt: skip
 

@@ -162,6 +162,7 @@ async def cases(found: Desk) -> Response:
     near = await found.read(lambda tx: _near(tx, found, wanted)) if wanted.q and not rows else []
     first = (wanted.number - 1) * PAGE
     shown = rows[first : first + PAGE]
+    found.looked(*(row.number for row in shown), *(one["label"] for one in near), kind="search" if wanted.q else "view")
     return show(
         found, "cases.html", found.t("事例の一覧"), "cases", wanted=wanted, count=len(rows), near=near,
         choosers=choosers(found, wanted, stage=not wanted.closed), tabs=_tabs(found, wanted),

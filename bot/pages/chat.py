@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
+from bot.looks import named
 from bot.pages import beside, naming, saying
 from bot.pages.frame import Desk, NotFound, View, at, clock, show
 from bot.pages.saying import OWN
@@ -47,6 +48,7 @@ async def chat(found: Desk) -> Response:
     view, newest = await found.read(lambda tx: _view(tx, found, room, before))
     if newest:
         await found.write(lambda tx: reads.seen(tx, me.code, room or "", newest))
+    found.looked(*named(view))
     title = view["head"]["name"]
     return show(found, "chat.html", title, "chat", focus=bool(asked), open="talk" if asked else "rooms", **view)
 

@@ -1,6 +1,7 @@
 """What every page shares: who asks, in which language, the words of the frame, and the answer in words when something is wrong."""
 
 import hashlib
+import logging
 import secrets
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
@@ -16,13 +17,17 @@ from jinja2 import Environment, FileSystemLoader
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from bot import sign
+from bot import looks, sign
 from bot.app import App
 from bot.voice import Voice, voice_for
 from storage import conversation, figures, findings, inbox, journal, people
+from storage.looks import Kind
 from storage.people import Session
+from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.tx import Tx
 from workflow.people import Role, Staff, Town
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 View = dict[str, Any]
@@ -36,6 +41,11 @@ TOUCHES: Final = 15
 AS: Final = "as"
 #: Who may take in a consultation.
 TAKES_IN: Final = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
+NOT_KEPT: Final = (
+    "いまお見せできません",
+    "どなたが何をご覧になったかを、いま書きとめられません。書きとめられるまで、相談のことはお見せしていません。"
+    "すこしおいて、もう一度お試しください。命の危険があるときは、先に119・110へ。",
+)
 ANOTHER: Final = "この画面は{then}のままです。いまは{now}になっています。読みなおしてください。"
 
 
@@ -60,7 +70,7 @@ class Desk:
     session: Session | None = None
     left: int = 0  #: seconds until this session ends
     pulse: str = ""  #: what is another whenever a page may look another
-    shown: dict[str, list[str]] = field(default_factory=dict)  #: what kind of look, of which cases: `looked`
+    shown: dict[Kind, list[str]] = field(default_factory=dict)  #: what kind of look, of which cases: `looked`
 
     @cached_property
     def voice(self) -> Voice:
@@ -83,8 +93,8 @@ class Desk:
         """Say whether this is an open page renewing itself, not somebody opening it."""
         return self.request.headers.get("x-live") == "1"
 
-    def looked(self, *numbers: str, kind: str = "view") -> None:
-        """Note that this answer shows something of these cases: kind view, search or export."""
+    def looked(self, *numbers: str, kind: Kind = "view") -> None:
+        """Note that this answer shows something of these cases: kind view, search, export or override. `kept` writes it down."""
         self.shown.setdefault(kind, []).extend(numbers)
 
     def may(self, *roles: Role) -> bool:
@@ -268,6 +278,7 @@ def _me(found: Desk, me: Staff) -> View:
         "code": me.code,
         "volunteer": me.volunteer,
         "takes_in": me.has(*TAKES_IN),
+        "answerable": me.has(Role.PRIVACY, Role.OFFICIAL),
     }
 
 
@@ -315,7 +326,7 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
         if await made_for_another(found):
             return await another(found)
         try:
-            return await handler(found)
+            return await kept(found, await handler(found))
         except NotForYou:
             return worded(
                 found,
@@ -327,6 +338,31 @@ def page(handler: Handler) -> Callable[[Request], Awaitable[Response]]:
             return missing(found)
 
     return asked
+
+
+async def kept(found: Desk, answer: Response) -> Response:
+    """Write down what an answer shows of cases, then hand it out: what cannot be written down is not shown (domain.md §4.5).
+
+    An open page that renews itself is the same look until something new is on it, or the day ends.
+    """
+    if not found.shown:
+        return answer
+    request, day = found.request, found.now.astimezone(found.town.tz).date()
+    opening = (found.session.hash if found.session else "", request.url.path)
+    opened = found.app.openings if found.live and found.session else None
+    page = getattr(request.scope.get("route"), "path", request.url.path)
+    rows = looks.of_request(found.shown, page, found.reader.code, found.now, opened, opening, day)
+    try:
+        if rows:
+            await looks.keep(found.app.store, day, rows)
+    except Exception as trouble:
+        if not isinstance(trouble, DatabaseUnavailable | DatabaseReadOnly):  # of these the loop tells
+            log.exception("a page was not shown: its look could not be kept")
+        refused = bare(request, *NOT_KEPT, 503)
+        refused.headers["retry-after"] = "5"
+        return refused
+    found.app.openings.seen(opening, day, [number for row in rows for number in row.numbers])
+    return answer
 
 
 def _door_of(request: Request) -> str:

@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from adapters.base import Address, Choice, Chose, Inbound, Sender
-from bot.pages.frame import Desk, View, desk, show, worded
+from bot.looks import named
+from bot.pages.frame import Desk, View, desk, kept, show, worded
 from bot.pages.saying import OWN
 from bot.reading import Reading, as_written
 from bot.receive import BY_LETTER, Answered
@@ -64,9 +65,9 @@ async def go(request: Request) -> Response:
     if opened.old:
         return _worded(found, OLD, 410)
     if request.method == "POST":
-        return await _press(visitor, found, opened, token)
+        return await kept(found, await _press(visitor, found, opened, token))
     shown = await found.read(lambda tx: _shown(tx, found, opened))
-    return _page(found, token, shown, here=_signed_in(visitor, opened))
+    return await kept(found, _page(found, token, shown, here=_signed_in(visitor, opened)))
 
 
 def _opened(tx: Tx, visitor: Desk, token: str) -> Opened | None:
@@ -127,6 +128,7 @@ def _chat(room: str, letter: int) -> str:
 def _page(found: Desk, token: str, shown: Shown, *, here: bool) -> Response:
     choice = shown.choice
     button = {"label": choice.label, "token": token, "style": "primary"} if choice else None
+    found.looked(*named(shown.card))
     return show(
         found, "go.html", found.t("お返事"), plain=True, heading=found.t("お返事"), who=found.voice.name(found.reader.code),
         cards=[shown.card], choice=button, action=f"/go/{token}", enter=_enter(found, shown.at, here=here),
@@ -188,9 +190,10 @@ async def _answer(found: Desk, opened: Opened, token: str, answered: Answered, *
     card = as_written(answer)
     tokens = {choice.says: f"{answer.token}{i}" for i, choice in enumerate(card.choices)}
     said = {**card.view("answer", tokens), "action": f"/go/{token}", "kind_label": card.title or found.t("つなぎ")}
+    cards = [said] if asks else [said, shown.card]
+    found.looked(*named(cards))
     return show(
-        found, "go.html", found.t("お返事"), plain=True, heading=found.t("お返事"), who=found.voice.name(me),
-        cards=[said] if asks else [said, shown.card], choice=None, action="", enter=_enter(found, shown.at, here=False),
+        found, "go.html", found.t("お返事"), plain=True, heading=found.t("お返事"), who=found.voice.name(me), cards=cards, choice=None, action="", enter=_enter(found, shown.at, here=False),
     )  # fmt: skip
 
 

@@ -204,6 +204,7 @@ def _option(value: str, label: str, chosen: bool) -> dict[str, Any]:
 async def _look_again(found: Desk, draft: Draft) -> Response:
     """The third step: all of it once more, and who else it might be."""
     doubles = await found.read(lambda tx: _doubles(tx, found, draft))
+    found.looked(*(one.number for one in doubles if one.number), kind="search")
     label = "別の方として受け付ける" if doubles else "受け付ける"
     return _asked(found, 3, draft, None, doubles=doubles, summary=_summary(found, draft), label=label)
 

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from bot.looks import named
 from bot.pages.cases import LISTED, lead_name, listed, urgency
 from bot.pages.frame import Desk, show
 from bot.pages.today import Turn, chip_of, mine_and_theirs
@@ -23,6 +24,7 @@ CHECK_INS: Final = ("checkin", "checkin_missed", "checkin_missed_harsh")
 async def today_print(found: Desk) -> Response:
     """今日 on paper."""
     sheet = await found.read(lambda tx: _day_sheet(tx, found))
+    found.looked(*named(sheet), kind="export")
     return show(found, "paper.html", found.t("今日の一覧"), "today", sheet=sheet, back="/today")
 
 
@@ -30,6 +32,7 @@ async def handover(found: Desk) -> Response:
     """引き継ぎ一覧: what has to be done now, by tomorrow, and the check-ins of the next days."""
     found.only(*LISTED)
     sheet = await found.read(lambda tx: _handover_sheet(tx, found))
+    found.looked(*named(sheet), kind="export")
     return show(found, "paper.html", found.t("引き継ぎ一覧"), "board", sheet=sheet, back="/board")
 
 

@@ -29,6 +29,7 @@ async def person(found: Desk) -> Response:
             await found.write(lambda tx: everywhere(tx, found, one.code))
         return back_to(f"/town/people/{code}?out=1", "/town")
     rows, sessions = await found.read(lambda tx: (_rows(tx, found, one), len(_sessions(tx, found, one))))
+    found.looked(*(row["number"] for row in rows if row["number"]))
     return show(
         found, "person.html", found.t("{name}の受けもち", name=found.voice.name(code)), "town", name=found.voice.person(code),
         posts=found.voice.join([f"{found.voice.agency(p.agency)} {found.voice.post(code, p.agency)}" for p in one.posts]),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
+from bot.looks import named
 from bot.pages.fates import addressee, fate, kind
 from bot.pages.frame import Desk, at, iso, show
 from bot.words import whole_number
@@ -44,6 +45,7 @@ async def stuck(found: Desk) -> Response:
     said_now = SAID.get(found.request.query_params.get("said", ""))
     notice = {"style": said_now[0], "text": found.t(said_now[1])} if said_now else None
     events, rows, round_ = await found.read(lambda tx: (_events(tx, found), _letters(tx, found), _round(tx, found)))
+    found.looked(*named([events, rows, round_]))
     return show(
         found, "stuck.html", found.t("とまっているもの"), "town", events=events, letters=rows, notice_=notice, round=round_,
     )  # fmt: skip

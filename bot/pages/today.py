@@ -9,6 +9,7 @@ from starlette.responses import Response
 from adapters.base import Choice
 from bot.ask import Ask
 from bot.commands.lists import open_questions
+from bot.looks import named
 from bot.pages import naming
 from bot.pages.frame import Desk, nonce, show
 from bot.reading import as_written
@@ -45,8 +46,10 @@ async def today(found: Desk) -> Response:
     await naming.give(found)
     if found.reader.volunteer:
         view = await found.read(lambda tx: _one_question(tx, found))
+        found.looked(*named(view))
         return show(found, "question.html", found.t("今日"), "today", **view)
     view = await found.read(lambda tx: day(tx, found))
+    found.looked(*named(view))
     return show(found, "today.html", found.t("今日"), "today", **view)
 
 

@@ -8,7 +8,9 @@ import segno
 from starlette.responses import Response
 
 from bot import sign
+from bot.looks import named
 from bot.pages.frame import Desk, NotForYou, back_to, iso, loopback, nonce, show
+from bot.pages.looks import may_see
 from bot.reading import as_written
 from bot.voice.speech import WEEKDAYS
 from storage import journal, letters, people
@@ -55,10 +57,12 @@ async def invite(found: Desk) -> Response:
 async def _page(found: Desk, asked: "_Asked", made: dict[str, str | bool] | None = None) -> Response:
     rows, answer = await found.read(lambda tx: _read(tx, found))
     said = answer if found.request.query_params.get("said") else None
+    found.looked(*named(said))
     return show(
         found, "town.html", found.t("町"), "town", town=found.town.name, phones=_phones(found), roster=_roster(found),
         away=[_away(found, row) for row in rows], agencies=[_agency(found, a) for a in found.town.agencies.values()],
         absence=_absence_form(found, asked), asked=asked, invite=_invite_form(found), made=made, still=made is not None, said=said, nonce=nonce(),
+        may_see_looks=may_see(found),
         may_see_stuck=found.reader.has(Role.COORDINATOR, Role.OFFICIAL, Role.ADMIN),
     )  # fmt: skip
 

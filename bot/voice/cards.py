@@ -912,6 +912,13 @@ def _finding(s: Scene, one: Mapping[str, Any]) -> tuple[str, str, str]:
     return s.voice.label("finding", one["kind"]), s.voice.say(key, count=one["count"]), s.voice.join(one["numbers"])
 
 
+def _anchor(s: Scene) -> Card:
+    """Where the looks of days ended: to be kept, and held against the database when somebody doubts it."""
+    days = cast("list[tuple[str, int, str]]", s.data.get("days", []))
+    rows = tuple((day, s.say("card.anchor.line", count=count), hash_) for day, count, hash_ in days)
+    return Card(s.kind, s.say("card.anchor.title"), s.say("card.anchor"), facts=rows)
+
+
 def _unready(s: Scene) -> Card:
     """From when to when a server could not work; without an end it still cannot."""
     words = {k: s.voice.moment(datetime.fromisoformat(str(s.data[k])), s.at) for k in ("start", "end") if k in s.data}
@@ -927,7 +934,7 @@ def _unwritten(s: Scene) -> Card:
 
 MAKERS: Mapping[str, Callable[[Scene], Card]] = {
     "summary": _summary, "capacity_ask": _capacity, "capacity_answer": _capacity, "findings": _findings, "unready": _unready,
-    "unwritten": _unwritten,
+    "unwritten": _unwritten, "anchor": _anchor,
 }  # fmt: skip
 
 

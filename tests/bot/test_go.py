@@ -95,6 +95,8 @@ async def test_opening_a_link_does_nothing_however_often(lite: Town, reader: Rea
     assert page.text.count('name="token"') == 1
     assert page.headers["cache-control"] == "no-store"
     assert COOKIE not in reader.client.cookies
+    seen = await lite.app.store.transact(lambda tx: tx.execute(text("SELECT staff, page, numbers FROM looks")).all())
+    assert {tuple(row) for row in seen} == {("ishii", "/go/{token}", f'["{number}"]')} and len(seen) >= 3
 
 
 async def test_pressing_answers_as_the_letters_reader(lite: Town, reader: Reader, offered: Offered) -> None:

@@ -389,6 +389,10 @@ async def test_intake_says_what_is_missing_and_opens_once(lite: Town, served: An
     assert twice.headers["location"] == opened.headers["location"]
     again = await suzuki.post("/intake", step="2", **fields | {"nonce": "n-2"})
     assert "同じ方かもしれない" in again.text
+    seen = await lite.app.store.transact(
+        lambda tx: list(tx.connection.exec_driver_sql("SELECT kind FROM looks WHERE page = '/intake'"))
+    )
+    assert [tuple(row) for row in seen] == [("search",)]
 
 
 @pytest.mark.parametrize("field", ["name", "birth", "contact", "story"])

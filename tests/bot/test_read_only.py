@@ -1,4 +1,6 @@
-"""A disk that becomes read-only under a running `serve`: everybody reads on, whoever writes gets a sentence, nothing half is kept.
+"""A disk that becomes read-only under a running `serve`: who looks at a case or writes gets a sentence, nothing half is kept.
+
+No case is shown whose look cannot be kept; what shows none is read on.
 
 Without the right to mount anything the database itself is told to take no changes: the errors are those of such a disk.
 """
@@ -57,7 +59,7 @@ async def test_a_healthy_database_is_ready(pages: Any) -> None:
     assert (await pages.get("/readyz")).json()["checks"]["database"] == "ok"
 
 
-async def test_pages_are_read_on_and_words_get_a_sentence(town: Town, pages: Any) -> None:
+async def test_cases_and_words_get_a_sentence_and_the_rest_is_read_on(town: Town, pages: Any) -> None:
     number = await town.consented("suzuki")
     before, last = await town.case(number), await town.app.store.read(journal.newest)
     await becomes(town, read_only=True)
@@ -65,7 +67,10 @@ async def test_pages_are_read_on_and_words_get_a_sentence(town: Town, pages: Any
     assert said.status_code == 503 and "書きこめません" in said.text and "119" in said.text
     with pytest.raises(DatabaseReadOnly):
         await town.tries("suzuki", "受付 介護")
-    for path in ("/board", f"/cases/{number}", "/today", "/help"):
+    for path in ("/board", f"/cases/{number}", "/today"):
+        shown = await pages.get(path)
+        assert (shown.status_code, number in shown.text, "119" in shown.text) == (503, False, True), path
+    for path in ("/town", "/help"):
         assert (await pages.get(path)).status_code == 200, path
     assert (await pages.get("/readyz")).json()["checks"]["database"] != "ok" and (
         await pages.get("/readyz")

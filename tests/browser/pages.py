@@ -15,6 +15,7 @@ PAGES = {
     "/ways": ("/ways",),
     "/links": ("/links",),
     "/stuck": ("/stuck",),
+    "/looks": ("/looks",),
     "/help": ("/help",),
     "/sign-in": ("/sign-in",),
 }
@@ -31,6 +32,8 @@ NO_PAGE = {
     "/sign-in/link": "opened by a letter's link; looked at in tests/browser/test_ways.py",
     "/sign-in/oidc": "where the identity provider sends back",
     "/go/{token}": "opened by a mail's link; looked at in tests/bot",
+    "/looks/export": "a file",
+    "/breaches": "of the privacy officer and the official; looked at below as one of them",
     "/sign-out": "takes a form and sends to the door",
     "/theme": "takes a form and sends back",
     "/demo/clock": "takes a form and sends back, or JSON",

@@ -90,6 +90,20 @@ def test_what_a_page_answers_is_open_to_everybody(coordinator: Page) -> None:
     look(coordinator)
 
 
+def test_the_register_of_breaches_is_open_to_who_answers_for_it(people: People) -> None:
+    """Written down, and its two reports on one card; who saw what of a person."""
+    page = people.be("matsui", size=PHONE)
+    page.goto("/breaches")
+    page.fill("#what", "封筒を取りちがえました")
+    page.fill("#persons", "1")
+    page.locator("#sensitive label").nth(1).click()
+    page.locator("form[data-draft=breach] button.primary").click()
+    expect(page.locator("main")).to_contain_text("はじめの報告をした")
+    look(page)
+    page.goto("/looks?staff=matsui")
+    look(page)
+
+
 def test_a_volunteers_question_is_open_to_everybody(people: People) -> None:
     look(people.be("yamamoto", size=PHONE))
 
