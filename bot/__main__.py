@@ -66,6 +66,8 @@ def _worded(error: Exception) -> Sentence | None:
     from bot.backup import FileThere, NoKeyFile, NotTheSame, Unsound
     from bot.console import NotSignedIn
     from bot.demo.grow import GrowsInAFile, NotADemonstration
+    from bot.disclosing import Erased, Unjudged
+    from bot.keys import DoNotOpen, NothingToRetire, StillUnder, TooSoon
     from bot.operate import NobodyNamed, NoDatabase, NoSuchMoment, NoSuchNumber, NothingToRetry, NotSetUp
     from bot.serve import NoAddress
     from bot.town import NotUtf8, TownMistake
@@ -79,6 +81,7 @@ def _worded(error: Exception) -> Sentence | None:
         BadAddress, trouble.DatabaseAhead, trouble.DatabaseBehind, trouble.DatabaseReadOnly, trouble.DatabaseUnavailable, TownMistake,
         NotUtf8, NoTown, NotADemo, NotADemonstration, GrowsInAFile, NoAddress, NoDatabase, NoSecretKey, ShortSecretKey, StillHolds,
         seal.BadKeyFile, NotSignedIn, NoSuchNumber, NothingToRetry, NotSetUp,
+        DoNotOpen, NothingToRetire, StillUnder, TooSoon, Erased, Unjudged,
         FileThere, NoKeyFile, NotTheSame, Unsound, backup.BackupAhead, backup.DoesNotFit, backup.NotEmpty, backup.TownThere,
         envelope.Damaged, envelope.NotABackup, envelope.OtherKey, migrate.HeldUp,
     )  # fmt: skip
@@ -157,6 +160,18 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="that town was stopped before its backup: what waited then to be sent is sent now",
     )
+    pack = add(
+        "disclosure",
+        _disclosure,
+        "what is disclosed of a household on request, as a file; or the list of what is withheld",
+    )
+    pack.add_argument("number", help="a case's number; with --open the sealed file")
+    pack.add_argument("--out", type=Path, required=True)
+    pack.add_argument("--part", choices=("person", "withheld"), default="person")
+    pack.add_argument("--sealed", action="store_true", help="sealed with the key file; --open opens it again")
+    pack.add_argument("--open", action="store_true", help="open a sealed one")
+    key = add("key", _key, "the master key: show it by name, prepare or put on top a new one, retire the older one")
+    key.add_argument("what", nargs="?", choices=("show", "prepare", "rotate", "retire"), default="show")
     bench = add("bench", _bench, "measure, engine and reference in the same run")
     bench.add_argument(
         "--name", action="append", help="one measure; several times for several (all of them take an hour)"
@@ -312,6 +327,22 @@ def _restore(args: argparse.Namespace, settings: Settings) -> None:
 
     for line in restore(settings, args.file, stopped=args.stopped):
         print(line)
+
+
+def _disclosure(args: argparse.Namespace, settings: Settings) -> None:
+    from bot.disclosing import to_file, unsealed
+
+    if args.open:
+        print(unsealed(settings, Path(args.number), args.out))
+    else:
+        print(to_file(settings, args.number, args.out, args.part, sealed=args.sealed))
+
+
+def _key(args: argparse.Namespace, settings: Settings) -> None:
+    from bot import keys
+
+    for line in getattr(keys, args.what)(settings):
+        print(line, flush=True)
 
 
 def _bench(args: argparse.Namespace, settings: Settings) -> None:

@@ -203,7 +203,7 @@ def _read_through(file: Path, keys: Keys) -> None:
 @contextmanager
 def _lines(file: Path, keys: Keys, what: str) -> Iterator[tuple[About, Iterator[bytes], Told]]:
     with file.open("rb") as sealed:
-        lines = rows.unpacked(opened(sealed, keys.for_backups))
+        lines = rows.unpacked(opened(sealed, *keys.of_backups))
         about = rows.head(lines)
         with _progress(what, about.total) as told:
             yield about, lines, told

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from bot.anchors import anchor
 from bot.aside import Aside
 from bot.audit import audit, audit_all
+from bot.erasing import look
 from bot.sweep import sweep
 from bot.towns import NoTown
 from storage import beats
@@ -67,6 +68,7 @@ BEATS: Final = (
     Beat("audit_all", daily(time(3, 10)), audit_all, timedelta(hours=1)),
     Beat("sweep", daily(time(3, 40)), sweep, timedelta(hours=1)),
     Beat("anchor", daily(time(0, 20)), anchor, timedelta(minutes=5)),  # behind whoever began to read before midnight
+    Beat("retention", daily(time(4, 10)), look, timedelta(hours=1)),
 )
 
 

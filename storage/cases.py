@@ -163,6 +163,14 @@ def _several(size: int, lock: bool) -> Prepared:
 _OPEN_IDS: Final = Prepared(select(_T.c.id).where(_T.c.stage != tables.constant("closed")).order_by(_T.c.id))
 
 
+_ALL_IDS: Final = Prepared(select(_T.c.id).order_by(_T.c.id))
+
+
+def all_ids(tx: Tx) -> list[int]:
+    """List every case, ascending."""
+    return [id_ for (id_,) in tx.execute(_ALL_IDS)]
+
+
 def open_ids(tx: Tx) -> list[int]:
     """List every open case, ascending."""
     return [id_ for (id_,) in tx.execute(_OPEN_IDS)]

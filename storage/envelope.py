@@ -31,7 +31,7 @@ class NotABackup(Exception):
 
 
 class OtherKey(Exception):
-    """This backup does not open with this key file: it needs the one of the machine where it was made."""
+    """This backup does not open with this key file: it needs a key that was in the key file of where and when it was made."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
@@ -69,14 +69,19 @@ class Sealer:
         self._place += 1
 
 
-def opened(file: BinaryIO, key: bytes) -> Iterator[bytes]:
-    """Yield what was sealed, chunk by chunk. Raises NotABackup, OtherKey or Damaged, the first two before anything is yielded."""
+def opened(file: BinaryIO, *keys: bytes) -> Iterator[bytes]:
+    """Yield what was sealed with one of these keys, chunk by chunk.
+
+    Raises NotABackup, OtherKey or Damaged, the first two before anything is yielded.
+    """
     header = file.read(len(MAGIC) + MARK + SALT)
     if not header.startswith(MAGIC):
         raise NotABackup
     if len(header) < len(MAGIC) + MARK + SALT:
         raise Damaged
-    if not hmac.compare_digest(header[len(MAGIC) : len(MAGIC) + MARK], _mark(key)):
+    mark = header[len(MAGIC) : len(MAGIC) + MARK]
+    key = next((one for one in keys if hmac.compare_digest(mark, _mark(one))), None)
+    if key is None:
         raise OtherKey
     cipher, place, sealed = _cipher(key, header), 0, file.read(CHUNK + TAG)
     while True:

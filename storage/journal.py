@@ -85,8 +85,8 @@ def append(tx: Tx, case: Case, entries: Sequence[Entry], act: Act, at: datetime)
     return (lines[-1].seq, lines[-1].hash) if lines else (case.seq, case.head)
 
 
-def append_town(tx: Tx, entry: Entry, who: str | None, surface: str, at: datetime) -> None:
-    """Write what belongs to no case; the municipality's row keeps the order and the chain's end.
+def append_town(tx: Tx, entry: Entry, who: str | None, surface: str, at: datetime) -> int:
+    """Write what belongs to no case; the municipality's row keeps the order and the chain's end. Answers its place.
 
     `who`: the staff code of whoever did it; None: an operator at the command line.
     """
@@ -94,6 +94,7 @@ def append_town(tx: Tx, entry: Entry, who: str | None, surface: str, at: datetim
     (line,) = _chain(None, None, seq, head, [entry], who, surface, at)
     write(tx, [line])
     tx.put(_TOWN_ENDS, [{"last": line.seq, "hash": line.hash}])
+    return line.seq
 
 
 def read(tx: Tx, case_id: int) -> list[Line]:

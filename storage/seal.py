@@ -1,25 +1,29 @@
-"""Keys and sealing: AES-GCM under one key a household, wrapped by the master key; keyed hashes for finding doubles."""
+"""Keys and sealing: AES-GCM under one key a household, wrapped by a master key; keyed hashes for finding doubles.
+
+What a master has sealed begins with its mark, but for the first one's of a town, and opens while that master is in the key file
+(storage/keyfile.py). A process that meets what it cannot open reads the file again, and looks before it seals whether it has changed.
+"""
 
 import hashlib
 import hmac
-import os
+import logging
 import secrets
 import unicodedata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-KEY_BYTES: Final = 32
+from storage import keyfile
+from storage.keyfile import HASHING, KEY_BYTES, BadKeyFile, Master, Ring, derived
+
+__all__ = ["BadKeyFile", "Keys", "WrongKey", "digest", "fingerprint", "new_key", "seal", "unseal"]
+
+log = logging.getLogger(__name__)
+
 NONCE_BYTES: Final = 12
-
-
-class BadKeyFile(Exception):
-    """The key file {path} does not hold a key of 32 bytes in hexadecimal."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"The key file {path} does not hold a key of 32 bytes in hexadecimal.")
 
 
 class WrongKey(Exception):
@@ -29,52 +33,133 @@ class WrongKey(Exception):
         super().__init__("A sealed value does not open with this key.")
 
 
-class Keys:
-    """The master key and what is derived from it."""
+@dataclass(frozen=True, slots=True)
+class _Derived:
+    """A master key as it is used."""
 
-    def __init__(self, master: bytes) -> None:
-        if len(master) != KEY_BYTES:
+    mark: bytes
+    wrapping: AESGCM
+    room: AESGCM
+    backup: bytes
+
+    @classmethod
+    def of(cls, master: Master) -> Self:
+        wrapping, room, backup = (derived(master.secret, purpose) for purpose in (b"wrap", b"rooms", b"backups"))
+        return cls(master.mark, AESGCM(wrapping), AESGCM(room), backup)
+
+
+class Keys:
+    """The master keys and what is derived from them. Any thread may use them."""
+
+    def __init__(self, masters: bytes | Ring, path: Path | None = None) -> None:
+        ring = Ring((Master(masters),)) if isinstance(masters, bytes) else masters
+        if any(len(one.secret) != KEY_BYTES for one in ring.masters):
             raise ValueError("A master key has 32 bytes.")
-        self._wrapping = AESGCM(_derived(master, b"wrap"))
-        self._hashing = _derived(master, b"fingerprint")
-        self._room = _derived(master, b"rooms")
-        self._backup = _derived(master, b"backups")
+        self.path = path  #: None: they come from no file, and stay
+        self._stamp: object = None
+        self._told = False
+        self._known: tuple[_Derived, ...] = ()  #: the current one first; a key once seen opens till the process ends
+        self._take(ring)
 
     @classmethod
     def at(cls, path: Path) -> Self:
-        """Read the master key; make it (0600) when there is none. Two processes that start at once agree on one."""
+        """Read the key file; make it (0600) when there is none. Two processes that start at once agree on one."""
         if not path.exists():
-            _make(path)
-        try:
-            return cls(bytes.fromhex(path.read_text(encoding="ascii").strip()))
-        except ValueError:
-            raise BadKeyFile(path) from None
+            keyfile.make(path)
+        seen = keyfile.stamp(path)
+        found = cls(keyfile.read(path), path)
+        found._stamp = seen
+        return found
 
     @classmethod
     def of(cls, secret: str) -> Self:
-        """Derive the master key from a configured secret: the same on every machine."""
+        """Derive the master key from a configured secret: the same on every machine.
+
+        It has no file and no mark, so it cannot be rotated: another secret opens nothing of what this one has sealed.
+        """
         return cls(hashlib.sha256(b"tsunagi master\0" + secret.encode()).digest())
 
+    def _take(self, ring: Ring) -> None:
+        fresh = tuple(_Derived.of(one) for one in ring.masters)
+        self._ring = ring
+        self._hashing = ring.hashing or derived(ring.current.secret, HASHING.encode())
+        self._backups = tuple(one.backup for one in fresh)
+        backups = set(self._backups)
+        # In one assignment: other threads open with what was known before or with all of it.
+        self._known = (*fresh, *(one for one in self._known if one.backup not in backups))
+
     @property
-    def for_rooms(self) -> bytes:
-        """The key for words that belong to no household."""
-        return self._room
+    def ring(self) -> Ring:
+        return self._ring
+
+    @property
+    def mark(self) -> bytes:
+        """What begins all that is sealed now; empty: nothing, for the first key of a town."""
+        return self._ring.current.mark
+
+    def look_again(self) -> bool:
+        """Read the key file again if it is another one; say whether it was."""
+        if self.path is None:
+            return False
+        try:
+            if (seen := keyfile.stamp(self.path)) == self._stamp:
+                return False
+            self._take(keyfile.read(self.path))
+            self._stamp, self._told = seen, False
+        except (OSError, BadKeyFile) as wrong:
+            if not self._told:  # once, until it can be read again
+                log.error("the key file cannot be read; what is known goes on: %s", wrong)
+            self._told = True
+            return False
+        return True
 
     @property
     def for_backups(self) -> bytes:
         """The key of backups: who has the key file opens them, and nobody else."""
-        return self._backup
+        self.look_again()
+        return self._backups[0]
+
+    @property
+    def of_backups(self) -> tuple[bytes, ...]:
+        """The keys that a backup may be under."""
+        self.look_again()
+        return self._backups
 
     def wrap(self, key: bytes, household: int) -> bytes:
-        return _sealed(self._wrapping, key, b"household %d" % household)
+        return self._seal("wrapping", key, b"household %d" % household)
 
     def unwrap(self, wrapped: bytes, household: int) -> bytes:
-        return _opened(self._wrapping, wrapped, b"household %d" % household)
+        """Open a household's key. Raises WrongKey."""
+        return self._open("wrapping", wrapped, b"household %d" % household)
+
+    def seal_room(self, words: str) -> bytes:
+        """Seal words that belong to no household."""
+        return self._seal("room", words.encode(), b"text")
+
+    def open_room(self, sealed: bytes) -> str:
+        """Open words that belong to no household. Raises WrongKey."""
+        return self._open("room", sealed, b"text").decode()
 
     def fingerprint(self, *parts: str) -> str:
         """Hash parts with the key, whatever their width and case: equal people are found, none can be read."""
         folded = "\0".join("".join(unicodedata.normalize("NFKC", part).split()).casefold() for part in parts)
         return hmac.new(self._hashing, folded.encode(), hashlib.sha256).hexdigest()
+
+    def _seal(self, which: str, plain: bytes, about: bytes) -> bytes:
+        self.look_again()  # under a key that is about to be retired nothing is written any more
+        one = self._known[0]
+        return one.mark + _sealed(getattr(one, which), plain, about)
+
+    def _open(self, which: str, sealed: bytes, about: bytes) -> bytes:
+        while True:
+            for one in self._known:
+                if sealed.startswith(one.mark):
+                    try:
+                        return _opened(getattr(one, which), sealed[len(one.mark) :], about)
+                    except WrongKey:
+                        continue  # a first key has no mark: any value may be its own
+            if not self.look_again():
+                raise WrongKey
 
 
 def fingerprint(keys: Keys, *parts: str) -> str:
@@ -99,10 +184,6 @@ def digest(sealed: bytes) -> str:
     return hashlib.sha256(sealed).hexdigest()
 
 
-def _derived(master: bytes, purpose: bytes) -> bytes:
-    return hmac.new(master, b"tsunagi " + purpose, hashlib.sha256).digest()
-
-
 def _sealed(cipher: AESGCM, plain: bytes, about: bytes) -> bytes:
     nonce = secrets.token_bytes(NONCE_BYTES)
     return nonce + cipher.encrypt(nonce, plain, about)
@@ -111,22 +192,5 @@ def _sealed(cipher: AESGCM, plain: bytes, about: bytes) -> bytes:
 def _opened(cipher: AESGCM, sealed: bytes, about: bytes) -> bytes:
     try:
         return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], about)
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # too short to be one of ours, too
         raise WrongKey from None
-
-
-def _make(path: Path) -> None:
-    """Write the key beside its place and link it there: nobody ever reads half a key."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    except FileExistsError:
-        pass  # somebody else was first: theirs is the key
-    finally:
-        draft.unlink()

@@ -6,12 +6,13 @@ Of each table, what goes and why the rest stays (the periods are the town's, `[r
 |---|---|
 | journal cases handoffs households | stay: they are the record |
 | looks look_days breaches | stay: who saw what is kept as long as the record, and what got out with it |
-| texts | stay, but for words said to the bot, which nothing points to when their row of the inbox has gone |
-| room_posts | stay: the agencies' own conversation |
+| texts | stay, till their household is erased (storage/erasures.py); what is said in a chat is a copy of it |
+| holds erasures monthly_figures disclosures | stay: why something was kept, and what became of the rest |
 | capacity_asks marks | stay: parts of their case, a few each |
 | municipality agencies staff absences links rooms reader_settings demo_clock | stay: they are the town |
 | turns reads leases | stay: one row a person, a person and room, a name |
-| letters | go after `letters` days when they are settled and nothing needs them any more (`_NEEDED`) |
+| letters | go after `letters` days when they are settled and nothing needs them any more (`_NEEDED`); copies of chats sooner |
+| copies of chats | letters that left the house, words to the bot and among colleagues go after `retention_chat_days`, 30 at most |
 | inbox | what is done goes: from outside after `inbox` days (till then it is the same event), from inside with the letters |
 | waits timers | closed ones go after `letters` days with all their timers: no letter asks after them any more |
 | beats | go after `traces` days, but the newest of each name, from which a calendar goes on |
@@ -27,7 +28,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 
-from sqlalchemy import Select, and_, delete, exists, func, or_, select, text, tuple_
+from sqlalchemy import Select, and_, delete, exists, func, or_, select, text, tuple_, update
 
 from storage import figures, tables
 from storage.tx import Tx
@@ -47,6 +48,7 @@ _P: Final = tables.paces
 _IN: Final = tables.invites
 _S: Final = tables.sessions
 _TURN: Final = tables.turns
+_R: Final = tables.room_posts
 _SHOWN: Final = _L.alias("shown")
 _LATER: Final = _B.alias("later")
 
@@ -123,6 +125,54 @@ def waits(before: datetime) -> Sweep:
         return Step(last, len(closed))
 
     return step
+
+
+def said(before: datetime) -> Sweep:
+    """Delete words said before a moment to the bot; that something was said stays as long as the inbox does."""
+    old = (
+        select(_I.c.id, _I.c.text)
+        .where(_I.c.text.is_not(None), _I.c.received_at < before, _I.c.state == "done")
+        .limit(BATCH)
+    )
+
+    def step(after: int, tx: Tx) -> Step:
+        rows = tx.execute(old).all()
+        tx.execute(update(_I).where(_I.c.id.in_([row.id for row in rows])).values(text=None))
+        tx.execute(delete(_X).where(_X.c.id.in_([row.text for row in rows]), _X.c.household.is_(None)))
+        return _until_none(len(rows))
+
+    return step
+
+
+def posts(before: datetime) -> Sweep:
+    """Delete what colleagues wrote to each other before a moment."""
+    old = select(_R.c.id, _R.c.text).where(_R.c.at < before).order_by(_R.c.id).limit(BATCH)
+
+    def step(after: int, tx: Tx) -> Step:
+        rows = tx.execute(old).all()
+        tx.execute(delete(_R).where(_R.c.id.in_([row.id for row in rows])))
+        tx.execute(delete(_X).where(_X.c.id.in_([row.text for row in rows]), _X.c.household.is_(None)))
+        return _until_none(len(rows))
+
+    return step
+
+
+def copies(before: datetime) -> Sweep:
+    """Delete what is kept of letters that left the house before a moment, when nothing needs them any more."""
+    left = (_L.c.address.is_not(None), _L.c.not_before < before, _L.c.created_at < before)
+    old = select(_L.c.id).where(*left, _SETTLED, ~_NEEDED).limit(BATCH)
+
+    def step(after: int, tx: Tx) -> Step:
+        rows = list(tx.execute(old).scalars())
+        tx.execute(delete(_L).where(_L.c.id.in_(rows)))
+        return _until_none(len(rows))
+
+    return step
+
+
+def _until_none(gone: int) -> Step:
+    """All that is found goes, so that there is nothing to walk past."""
+    return Step(0 if gone == BATCH else None, gone)
 
 
 def traces(before: datetime) -> Sweep:

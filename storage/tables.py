@@ -615,6 +615,67 @@ capacity_asks = Table(
     _where("ix_capacity_asks_open", "to_agency", condition="answer IS NULL"),
 )
 
+# Keeping and erasing
+
+#: 保全: while one stands, nothing of the household is erased.
+holds = Table(
+    "holds",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("household", BigInteger, ForeignKey("households.id"), nullable=False),
+    Column("reason", Text, nullable=False),  # a code: workflow/retention.py
+    Column("text", BigInteger, ForeignKey("texts.id")),
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("lifted_at", Moment),
+    Column("lifted_by", Text),
+    _where("uq_holds_one", "household", condition="lifted_at IS NULL", unique=True),
+)
+
+#: 消去: found by the calendar, proposed by one person, done by another; the last is its certificate and stays for ever.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("household", BigInteger, ForeignKey("households.id"), nullable=False),
+    Column("numbers", Json, nullable=False),  # of its cases
+    Column("closed_at", Moment, nullable=False),  # the last of them
+    Column("found_at", Moment, nullable=False),
+    Column("proposed_at", Moment),
+    Column("proposed_by", Text),
+    Column("stopped_at", Moment),
+    Column("stopped", Text),  # hold | open | taken_back
+    Column("done_at", Moment),
+    Column("confirmed_by", Text),
+    Column("gone", Json),  # how much of what
+    Column("digest", Text),  # of what was destroyed
+    Column("line", Integer),  # its place in the town's journal
+    CheckConstraint("done_at IS NULL OR proposed_by <> confirmed_by", name="two_people"),
+    _where("uq_erasures_one", "household", condition="stopped_at IS NULL", unique=True),
+)
+
+#: What of a month cannot be counted any more from what an erasure leaves.
+monthly_figures = Table(
+    "monthly_figures",
+    metadata,
+    Column("month", Text, primary_key=True),  # 2026-06, in the town's own days
+    Column("name", Text, primary_key=True),
+    Column("dimensions", Json, primary_key=True),
+    Column("count", Integer, nullable=False),
+)
+
+#: 開示請求: what a human has decided of each entry.
+disclosures = Table(
+    "disclosures",
+    metadata,
+    Column("household", BigInteger, ForeignKey("households.id"), primary_key=True, autoincrement=False),
+    Column("entry", Text, primary_key=True),
+    Column("shown", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),  # of what is not shown: a code; else empty
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
 # Processes among each other
 
 beats = Table(

@@ -14,6 +14,7 @@ _H: Final = tables.households
 
 _NEW_HOUSEHOLD: Final = Prepared(insert(_H))
 _KEY: Final = Prepared(select(_H.c.key).where(_H.c.id == bindparam("household")))
+_KEY_LOCKED: Final = Prepared(select(_H.c.key).where(_H.c.id == bindparam("household")).with_for_update())
 _SAME: Final = select(_H.c.id).where(_H.c.hash == bindparam("hash")).order_by(_H.c.id)
 _NAME: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_household")))
 _INSERT: Final = Prepared(insert(_T).returning(_T.c.id))
@@ -54,7 +55,7 @@ def set_hash(tx: Tx, household: int, hash: str | None) -> None:
 
 def put(tx: Tx, household: int | None, text: str, by: str, at: datetime) -> tuple[int, str]:
     """Seal words and answer (id, digest); without a household they are colleagues' words among themselves."""
-    sealed = seal.seal(tx.keys.for_rooms if household is None else _key(tx, household), text)
+    sealed = tx.keys.seal_room(text) if household is None else seal.seal(_key(tx, household), text)
     digest = seal.digest(sealed)
     row = {"household": household, "sealed": sealed, "digest": digest, "at": at, "by": by}
     return int(tx.execute(_INSERT, row).scalar_one()), digest
@@ -73,6 +74,11 @@ def get_several(tx: Tx, ids: list[int]) -> dict[int, str]:
     return {id_: words for id_, words in opened.items() if words is not None}
 
 
+def forgotten(tx: Tx, household: int, *, lock: bool = False) -> bool:
+    """Say whether a household's key was destroyed; with `lock` it stays so until the commit."""
+    return tx.execute(_KEY_LOCKED if lock else _KEY, {"household": household}).scalar_one() is None
+
+
 def forget(tx: Tx, household: int) -> None:
     """Destroy a household's key: its texts stay sealed for ever, and the journal's chain stays whole."""
     tx.execute(_FORGET, {"of_household": household})
@@ -87,7 +93,7 @@ def _key(tx: Tx, household: int) -> bytes:
 
 def _open(tx: Tx, sealed: bytes, household: int | None, wrapped: bytes | None) -> str | None:
     if household is None:
-        return seal.unseal(tx.keys.for_rooms, sealed)
+        return tx.keys.open_room(sealed)
     if wrapped is None:
         return None
     return seal.unseal(tx.keys.unwrap(wrapped, household), sealed)

@@ -5,6 +5,7 @@ from bot.commands.book import command
 from bot.commands.everyone import answer_call
 from bot.intake import new_case
 from bot.words import find_span
+from storage import texts
 from workflow import checkin, facts, stage
 from workflow import refusals as no
 from workflow.ladder import Urgency
@@ -57,6 +58,8 @@ def reconsult(ask: Ask) -> Outcome:
     previous = ask.case()
     if previous.open:
         raise no.NotFromHere(graph="case", state=previous.stage, event="open", number=previous.number)
+    if texts.forgotten(ask.tx, previous.household, lock=True):
+        raise no.OnlyFigures(number=previous.number)
     concerns = ask.concerns(ask.tokens) if ask.tokens else tuple(i.concern for i in previous.issues)
     case = new_case(
         ask.tx,

@@ -14,7 +14,7 @@ from typing import Any, Final
 from bot.enter import OLD, WRONG, NotIn
 from bot.record import addresses, new_token
 from bot.sign import CARRIED, LETTERS, hashed, plain
-from storage import letters, seal, ways
+from storage import letters, ways
 from storage.letters import LetterRow
 from storage.tx import Tx
 from workflow.people import Staff, Town
@@ -47,7 +47,7 @@ def ask(tx: Tx, town: Town, named: str, place: str, fresh: Callable[[], int], at
     ways.ask(tx, hashed(handle), "letter", staff, doc, at, at + LIVES)
     ways.ask(tx, hashed(plain(link)), "link", staff, {}, at, at + LIVES)
     if person is not None:
-        words = seal.seal(tx.keys.for_rooms, json.dumps({"digits": digits, "link": f"{place}?code={link}"}))
+        words = tx.keys.seal_room(json.dumps({"digits": digits, "link": f"{place}?code={link}"}))
         letters.write(tx, [_letter(person.code, *to, words, fresh, town_at) for to in _to(person, town, named)])
     return handle
 
@@ -75,7 +75,7 @@ def _letter(staff: str, surface: str, address: str, words: bytes, fresh: Callabl
 
 def opened(tx: Tx, letter: LetterRow) -> dict[str, Any]:
     """The digits and the link of a letter that is about to leave."""
-    words: dict[str, Any] = json.loads(seal.unseal(tx.keys.for_rooms, base64.b64decode(letter.doc["sealed"])))
+    words: dict[str, Any] = json.loads(tx.keys.open_room(base64.b64decode(letter.doc["sealed"])))
     return words
 
 

@@ -23,7 +23,7 @@ ISSUER: Final = "つなぎ"
 def begin(tx: Tx, staff: str, at: datetime) -> str:
     """Make a secret that waits for its first digits, instead of the one that waited before; the address for the QR code."""
     secret = pyotp.random_base32()
-    ways.put_app(tx, staff, seal.seal(tx.keys.for_rooms, f"{staff} {secret}"), at)
+    ways.put_app(tx, staff, tx.keys.seal_room(f"{staff} {secret}"), at)
     return pyotp.TOTP(secret, name=staff, issuer=ISSUER).provisioning_uri()
 
 
@@ -64,7 +64,7 @@ def _take(tx: Tx, kept: ways.App, typed: str, at: datetime) -> None:
 
 def _secret(tx: Tx, kept: ways.App) -> str:
     """The secret under the seal; one that was sealed for somebody else opens nothing here."""
-    whose, _, secret = seal.unseal(tx.keys.for_rooms, kept.sealed).rpartition(" ")
+    whose, _, secret = tx.keys.open_room(kept.sealed).rpartition(" ")
     if whose != kept.staff:
         raise seal.WrongKey
     return secret

@@ -49,7 +49,7 @@ def _view(tx: Tx, found: Desk, number: str) -> View | None:
     place = f"case:{one.number}"
     hidden = saying.fields(found, place, back)
     mark = marks.words_of(tx, found.reader.code).get(one.id, "")
-    shown = _head(found, one, mark) | {
+    shown = _head(found, one, mark, erased=texts.forgotten(tx, one.household)) | {
         "mine": _mine(found, one, mark, hidden), "said": saying.said_here(tx, found, place, back),
         "undo": saying.undo(tx, found, place, back), "hidden": hidden, "whole": whole(found, one), "moves": _moves(found, one),
         "lead_acts": _onward(found, one, mark, hidden), "episodes": _episodes(tx, found, one),
@@ -78,9 +78,11 @@ def _watches(found: Desk, one: Case) -> bool:
     return any(h.holder == found.reader.code for h in one.held)
 
 
-def _head(found: Desk, one: Case, mark: str) -> View:
+def _head(found: Desk, one: Case, mark: str, *, erased: bool) -> View:
     voice = found.voice
     tags = [found.t("圏域 {district}", district=one.district)] if one.district else []
+    if erased:
+        tags.append(found.t("消去済み(統計だけ)"))
     if whole(found, one):
         state = one.consent.state if one.consent else "not_sought"
         tags.append(found.t("同意 {state}", state=voice.label("consent", state)))

@@ -19,6 +19,7 @@ from storage.tx import Tx
 from workflow.calendar import Hours
 from workflow.outcome import Entry
 from workflow.people import Agency, OnCall, Role, Staff
+from workflow.retention import KEEPERS
 
 READERS: Final = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL, Role.ADMIN, Role.PRIVACY)
 #: An answer this young is the one to the form that was just sent.
@@ -64,6 +65,7 @@ async def _page(found: Desk, asked: "_Asked", made: dict[str, str | bool] | None
         absence=_absence_form(found, asked), asked=asked, invite=_invite_form(found), made=made, still=made is not None, said=said, nonce=nonce(),
         may_see_looks=may_see(found),
         may_see_stuck=found.reader.has(Role.COORDINATOR, Role.OFFICIAL, Role.ADMIN),
+        may_keep=found.reader.has(*KEEPERS),
     )  # fmt: skip
 
 

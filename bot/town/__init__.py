@@ -15,6 +15,7 @@ from pathlib import Path as File
 from string import Formatter
 from typing import Final
 
+from bot.sweep import CHAT_DAYS
 from bot.town.clerk import diff, people_rows, staff_csv
 from bot.town.entries import (
     AGENCY,
@@ -54,7 +55,12 @@ __all__ = [
 YEARS: Final = range(2024, 2041)  #: whose holidays a document holds unless the caller names others
 LEAST_MARKS: Final = 60
 #: With none of these nothing would ever leave, or hold.
-AT_LEAST_ONE: Final = frozenset({"push_a_day", "push_a_week_volunteers", "invite_days"})
+LEAST: Final[Mapping[str, int]] = {
+    "push_a_day": 1, "push_a_week_volunteers": 1, "invite_days": 1, "retention_years": 1,
+    "retention_chat_days": 8,  # what was pushed in a week is counted
+}  # fmt: skip
+#: What is kept of chats is never kept longer (bot/sweep.py), whatever a town writes.
+MOST: Final[Mapping[str, int]] = {"retention_chat_days": CHAT_DAYS, "retention_years": 100}
 NEVER_OPEN: Final = 366  #: days in a row; whoever is closed longer has an end (valid_to)
 #: Staff codes that the journal uses for itself.
 TAKEN: Final = frozenset({"clock", "engine"})
@@ -506,8 +512,8 @@ class _Reading(Page):
         for name, value in given.items():
             if name not in before:
                 self.refuse(("limits", name), f"「{name}」という項目はありません。{meant(name, list(before))}")
-            most = 23 if name.startswith("quiet_") else 3650
-            whole(1 if name in AT_LEAST_ONE else 0, most)(self, ("limits", name), value)
+            most = 23 if name.startswith("quiet_") else MOST.get(name, 3650)
+            whole(LEAST.get(name, 0), most)(self, ("limits", name), value)
         return {**before, **given}
 
     def _retention(self) -> Doc:

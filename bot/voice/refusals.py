@@ -178,6 +178,10 @@ def _reopen(_r: Refusal, voice: Voice, number: str, _c: Case | None) -> Iterable
     yield _button(voice, "reopen", f"再相談 {number}".strip())
 
 
+def _begin_anew(_r: Refusal, voice: Voice, _n: str, _c: Case | None) -> Iterable[Pair]:
+    yield _button(voice, "intake", "受付")
+
+
 def _no_basis(refusal: Refusal, voice: Voice, number: str, _c: Case | None) -> Iterable[Pair]:
     agency = refusal.about.get("agency", "")
     yield _button(voice, "consent_full", f"同意 {number} あり {agency}".strip())
@@ -279,7 +283,7 @@ HELP: Final[Mapping[type[Refusal], Help]] = {
     no.TooManyWords: _help, no.NotYours: _ask_coordinator, no.CoordinatorsOnly: _ask_coordinator, no.HeadsOnly: _ask_coordinator,
     no.OfficialsOnly: _ask_coordinator, no.LeadOnly: _ask_coordinator, no.TooLateToUndo: _ask_coordinator, no.CoordinatorDecides: _ask_coordinator,
     no.ExtendedTwice: _ask_coordinator, no.NobodyLeftToApprove: _ask_coordinator, no.SecondPersonNeeded: _ask_coordinator,
-    no.CaseClosed: _reopen, no.NoBasis: _no_basis, no.DeclinedLately: _declined_lately, no.StrangersCannot: _danger, no.BadInvite: _danger,
+    no.CaseClosed: _reopen, no.OnlyFigures: _begin_anew, no.NoBasis: _no_basis, no.DeclinedLately: _declined_lately, no.StrangersCannot: _danger, no.BadInvite: _danger,
     no.ReasonMissing: _reasons, no.FactsMissing: _facts, no.ConsideredAlready: _answers, no.AskedTwiceAlready: _answers,
     no.ProposedByLeadPlease: _ask_coordinator,
     no.NothingToUndo: _undone,

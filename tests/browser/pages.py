@@ -20,6 +20,10 @@ PAGES = {
     "/sign-in": ("/sign-in",),
 }
 NO_PAGE = {
+    "/disclosure": "sends on to the page of a number",
+    "/disclosure/{number}": "for the privacy officer: looked at as theirs",
+    "/retention": "for the privacy officer: looked at as theirs",
+    "/retention/{id}": "for the privacy officer: looked at as theirs",
     "/": "sends on to the chat or the one question",
     "/signin": "the door under its other spelling",
     "/chat/say": "takes a form and sends back",

@@ -185,3 +185,21 @@ def test_words_typed_while_others_are_on_their_way_are_not_lost(people: People) 
     expect(own.last).to_contain_text("つぎへ", timeout=20_000)
     expect(own.nth(-2)).to_contain_text("今日")
     expect(page.locator("#words")).to_have_value("")
+
+
+def test_what_is_kept_and_disclosed_is_open_to_everybody(people: People) -> None:
+    """The privacy officer's pages: a household is held back, its record put together, an entry withheld without a reason."""
+    page = people.be("takahashi")
+    page.goto("/cases")
+    number = NUMBER.findall(page.locator("main").inner_text())[0]
+    page = people.be("matsui")
+    page.goto("/retention")
+    page.fill("#number", number)
+    page.locator("button", has_text="保全する").click()
+    expect(page.locator("main")).to_contain_text("解除されるまで消去しません")
+    look(page)
+    page.goto(f"/disclosure/{number}")
+    page.locator("input[value='hold']").first.check()
+    page.locator(".submit button").click()
+    expect(page.locator("main")).to_contain_text("わけを選んでください")
+    look(page)
