@@ -9,14 +9,14 @@ DEMO := $(if $(PORT),TSUNAGI_PORT=$(PORT)) $(BIN)/tsunagi demo
 # Compiled modules are kept beside their sources, whatever the shell says: every command starts a second or two sooner.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help .venv demo demo-fresh test pictures chaos kill sweep test-deps lint lint-format lint-ruff lint-types lint-imports format lock lock-servers bench clean
+.PHONY: help .venv demo demo-fresh test pictures chaos kill sweep test-deps lint lint-format lint-ruff lint-types lint-imports lint-bandit audit format lock lock-servers bench clean
 
 help:
 	@echo "make demo        a sample town at http://127.0.0.1:8080 (PORT=9000 changes it)"
 	@echo "make demo-fresh  the same, from the beginning"
 	@echo "make test        everything CI runs"
 	@echo "make .venv       the environment alone"
-	@echo "also: lint  format  bench  chaos  kill  sweep  test-deps  lock  clean"
+	@echo "also: lint  audit  format  bench  chaos  kill  sweep  test-deps  lock  clean"
 
 demo: .venv
 	@$(DEMO)
@@ -25,7 +25,7 @@ demo-fresh: .venv
 	@$(DEMO) --fresh
 
 # With CI=true a missing browser is installed first; elsewhere its tests say what to type.
-test: $(if $(filter true,$(CI)),test-deps) lint .venv/.servers
+test: $(if $(filter true,$(CI)),test-deps) lint audit .venv/.servers
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not browser'
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser
 
@@ -45,7 +45,7 @@ sweep: .venv/.test
 kill: .venv/.test
 	KILLS=all $(BIN)/python -m pytest -n 2 --dist worksteal tests/kill
 
-lint: lint-format lint-ruff lint-types lint-imports
+lint: lint-format lint-ruff lint-types lint-imports lint-bandit
 lint-format: .venv/.test
 	$(BIN)/ruff format --check .
 lint-ruff: .venv/.test
@@ -54,6 +54,12 @@ lint-types: .venv/.test
 	$(BIN)/mypy --strict $(ROOMS)
 lint-imports: .venv/.test
 	$(BIN)/lint-imports
+lint-bandit: .venv/.test
+	$(BIN)/bandit --quiet -c pyproject.toml -r $(ROOMS)
+
+# Known weaknesses of what we depend on. Where nobody can be asked it says so loudly, and goes on.
+audit: .venv/.test
+	$(BIN)/python deploy/audit.py
 
 format: .venv/.test
 	$(BIN)/ruff format .

@@ -261,7 +261,7 @@ class Receiver:
         ours = event.sender.platform in INSIDE or event.sender.platform == BY_LETTER
         pressed = event.what.says if ours and isinstance(event.what, Chose) else ""
         return Arrival(
-            platform=event.sender.platform, event_id=event.id, natural_key=event.natural or None,
+            platform=event.sender.platform, event_id=event.id, natural_key=_natural(tx, event),
             conversation=event.address.conversation, speaker=event.sender.account,
             kind=KINDS[type(event.what)], text=text, received_at=now,
             doc={"says": pressed} if pressed else {"at": event.at.isoformat()} if news and event.at else {},
@@ -299,6 +299,13 @@ class Receiver:
         if speaker:
             letters.write(tx, [_answer_letter(self.fresh(), speaker.code, None, message, now, kept, None)])
         return Answered(kept, None, None, (message,))
+
+
+def _natural(tx: Tx, event: Inbound) -> str | None:
+    """What a page sends twice is known by the words themselves: kept as a keyed hash."""
+    if not event.natural or event.sender.platform not in INSIDE:
+        return event.natural or None
+    return tx.keys.fingerprint(event.natural)
 
 
 def _readable(event: Inbound) -> Inbound:

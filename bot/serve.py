@@ -11,6 +11,7 @@ from typing import Final
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from bot import app as composition
 from bot import town
@@ -22,6 +23,7 @@ from bot.pages import routes
 from bot.pages.live import Feed
 from bot.ready import watched
 from bot.settings import Settings
+from bot.slow import Patient
 from storage import people
 
 #: Open answers get this long to end, then the letter in hand.
@@ -53,13 +55,16 @@ def _run(settings: Settings, listening: socket.socket) -> None:
         finally:
             await _end(app, working)
 
-    config = uvicorn.Config(
-        routes(app, lifespan), loop="uvloop", http="httptools", lifespan="on", ws="none", log_config=None,
-        access_log=False, server_header=False,
+    server = _Server(told(routes(app, lifespan)), _welcome(settings, listening))
+    server.run([listening])
+
+
+def told(pages: ASGIApp) -> uvicorn.Config:
+    """What uvicorn is told. No line of the log says who asked for what."""
+    return uvicorn.Config(
+        pages, loop="uvloop", http=Patient, lifespan="on", ws="none", log_config=None, access_log=False, server_header=False,
         timeout_graceful_shutdown=DRAIN_SECONDS,
     )  # fmt: skip
-    server = _Server(config, _welcome(settings, listening))
-    server.run([listening])
 
 
 async def _end(app: App, working: "asyncio.Task[None]") -> None:

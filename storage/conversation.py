@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from storage import tables, texts
-from storage.letters import LetterRow
+from storage.letters import LetterRow, of_row
 from storage.prepared import Prepared
 from storage.rooms import Post
 from storage.tx import Tx
@@ -61,7 +61,7 @@ def letters(tx: Tx, staff: str, room: str | None, limit: int, before: int | None
     found = select(*_LETTER).where(_here(staff, room), _SHOWN)
     if before is not None:
         found = found.where(_L.c.id < before)
-    return [LetterRow(*row) for row in tx.execute(found.order_by(_L.c.id.desc()).limit(limit))][::-1]
+    return [of_row(tx, row) for row in tx.execute(found.order_by(_L.c.id.desc()).limit(limit))][::-1]
 
 
 def posts(tx: Tx, room: str, limit: int, before: int | None = None) -> list[Post]:
@@ -87,7 +87,7 @@ def said(tx: Tx, inbox_ids: Iterable[int]) -> dict[int, Said]:
 def answers(tx: Tx, staff: str, since: datetime, limit: int = 12) -> list[LetterRow]:
     """Read somebody's newest answers since a moment, the newest first."""
     found = select(*_LETTER).where(_L.c.to_staff == staff, _L.c.answer, _L.c.created_at >= since, _SHOWN)
-    return [LetterRow(*row) for row in tx.execute(found.order_by(_L.c.id.desc()).limit(limit))]
+    return [of_row(tx, row) for row in tx.execute(found.order_by(_L.c.id.desc()).limit(limit))]
 
 
 def unread_posts(tx: Tx, staff: str, rooms: Sequence[str], seen: dict[str, int]) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, Literal, TypeAlias
@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import tables
+from storage import seal, tables
 from storage.prepared import Prepared, names_of, several
 from storage.tx import Tx
 
@@ -35,6 +35,10 @@ PACED: Final = "pace"
 RESENT: Final = "resent"
 #: … or because it could not be worded; of a copy outside: it could not be worded anew.
 UNWRITTEN: Final = "unwritten"
+
+#: In the doc of an answer: what it says, sealed. A program from before reads what lies beside it.
+SHUT: Final = "shut"
+SAYS_NOTHING: Final[dict[str, Any]] = {"text": "", "title": None, "facts": [], "choices": [], "says": []}
 
 #: By how much the clocks of two machines may differ.
 SKEW: Final = timedelta(minutes=1)
@@ -314,7 +318,7 @@ def next_to(platform: str) -> Select[Any]:
 def write(tx: Tx, rows: Sequence[LetterRow]) -> None:
     """Keep letters; those that are pending wake the loop that sends."""
     if rows:
-        tx.put(_INSERT, [_row(letter) for letter in rows])
+        tx.put(_INSERT, [_row(tx, letter) for letter in rows])
         if any(letter.state == "pending" for letter in rows):
             tx.flag("letters")
 
@@ -332,13 +336,13 @@ def lease(tx: Tx, now: datetime, room: Mapping[str, int], others: int, seconds: 
     limits = {f"room_{i}": count for i, count in enumerate((*free.values(), others) if others else free.values())}
     statement = _lease(tuple(free), tuple(room), others > 0)
     new = {"now": now, "new_lease": token, "until": until}
-    found = sorted(_letters(tx.execute(statement, new | limits)), key=_order)
+    found = sorted(_letters(tx, tx.execute(statement, new | limits)), key=_order)
     for name, most in free.items():
         here = [letter for letter in found if letter.surface == name]
         last = here[-1] if len(here) >= most else None
         if last and last.case_id and last.to_staff:  # what one person hears of one case is not cut in two
             whose = {"of_surface": name, "of_case": last.case_id, "of_staff": last.to_staff}
-            found += _letters(tx.execute(_LEASE_REST, new | whose))
+            found += _letters(tx, tx.execute(_LEASE_REST, new | whose))
     return sorted(found, key=_order)
 
 
@@ -365,7 +369,7 @@ def put_back(tx: Tx, slots: Sequence[tuple[LetterRow, datetime]], why: str = PAC
 
 def queue(tx: Tx, surface: str, address: str, now: datetime) -> list[LetterRow]:
     """List what would have left for a conversation by now but for its pace."""
-    return _letters(tx.execute(_QUEUE, {"surface": surface, "address": address, "now": now}))
+    return _letters(tx, tx.execute(_QUEUE, {"surface": surface, "address": address, "now": now}))
 
 
 def lately(tx: Tx, surface: str, address: str, since: datetime) -> dict[int | None, int]:
@@ -377,7 +381,7 @@ def lease_stale(tx: Tx, now: datetime, limit: int, seconds: float) -> list[Lette
     """Take copies outside whose case has changed since they were shown."""
     until = now + timedelta(seconds=seconds)
     given = {"now": now, "limit": limit, "new_lease": secrets.token_hex(8), "until": until}
-    return sorted(_letters(tx.execute(_LEASE_STALE, given)), key=lambda letter: letter.id)
+    return sorted(_letters(tx, tx.execute(_LEASE_STALE, given)), key=lambda letter: letter.id)
 
 
 def copy(
@@ -398,7 +402,7 @@ def copy(
 def lease_one(tx: Tx, id: int, now: datetime, seconds: float) -> LetterRow | None:
     """Take this letter: the answer that goes at once with the handle the platform gave."""
     until = now + timedelta(seconds=seconds)
-    found = _letters(tx.execute(_LEASE_ONE, {"of_id": id, "new_lease": secrets.token_hex(8), "until": until}))
+    found = _letters(tx, tx.execute(_LEASE_ONE, {"of_id": id, "new_lease": secrets.token_hex(8), "until": until}))
     return found[0] if found else None
 
 
@@ -440,7 +444,7 @@ def lost(tx: Tx, now: datetime, seconds: float, limit: int) -> list[LetterRow]:
     `seconds`: how long a lease lasts; one of twice that length was taken before the clock was put back.
     """
     given = {"now": now, "never": now + timedelta(seconds=2 * seconds), "limit": limit}
-    return _letters(tx.execute(_LOST, given))
+    return _letters(tx, tx.execute(_LOST, given))
 
 
 def clock_put_back(tx: Tx, now: datetime) -> int:
@@ -452,26 +456,25 @@ def clock_put_back(tx: Tx, now: datetime) -> int:
 
 
 def get(tx: Tx, id: int) -> LetterRow | None:
-    found = _letters(tx.execute(_BY_ID, {"id": id}))
+    found = _letters(tx, tx.execute(_BY_ID, {"id": id}))
     return found[0] if found else None
 
 
 def by_token(tx: Tx, token: str) -> LetterRow | None:
     """Find the letter whose button was tapped."""
-    found = _letters(tx.execute(_BY_TOKEN, {"token": token}))
+    found = _letters(tx, tx.execute(_BY_TOKEN, {"token": token}))
     return found[0] if found else None
 
 
 def bundle_of(tx: Tx, letter: LetterRow) -> list[LetterRow]:
     """List the letters that left with this one as one message, itself among them."""
-    return _letters(
-        tx.execute(_BUNDLE, {"staff": letter.to_staff, "surface": letter.surface, "moment": letter.not_before})
-    )
+    given = {"staff": letter.to_staff, "surface": letter.surface, "moment": letter.not_before}
+    return _letters(tx, tx.execute(_BUNDLE, given))
 
 
 def answer_to(tx: Tx, staff: str, inbox: int) -> LetterRow | None:
     """Find what somebody was answered to these words."""
-    found = _letters(tx.execute(_ANSWER_TO, {"staff": staff, "inbox": inbox}))
+    found = _letters(tx, tx.execute(_ANSWER_TO, {"staff": staff, "inbox": inbox}))
     return found[0] if found else None
 
 
@@ -499,7 +502,7 @@ def for_person(
         found = found.where(_T.c.surface == surface)
     if case_id is not None:
         found = found.where(_T.c.case_id == case_id)
-    rows = _letters(tx.execute(found.order_by(_T.c.id.desc() if latest else _T.c.id).limit(limit)))
+    rows = _letters(tx, tx.execute(found.order_by(_T.c.id.desc() if latest else _T.c.id).limit(limit)))
     return rows[::-1] if latest else rows
 
 
@@ -508,20 +511,20 @@ def of_case(tx: Tx, case_id: int, limit: int | None, *, outside: bool = False) -
     found = select(*_COLUMNS).where(_T.c.case_id == case_id)
     if outside:
         found = found.where(_T.c.surface.not_in(("web", "console")))
-    return _letters(tx.execute(found.order_by(_T.c.created_at.desc(), _T.c.id.desc()).limit(limit)))
+    return _letters(tx, tx.execute(found.order_by(_T.c.created_at.desc(), _T.c.id.desc()).limit(limit)))
 
 
 def newest_in(tx: Tx, staff: str, room: str | None) -> LetterRow | None:
     """Find the newest letter of one room, or (room None) of a person's own."""
     where = _T.c.to_room == room if room else and_(_T.c.to_staff == staff, _T.c.to_room.is_(None))
     mine = and_(where, _T.c.surface == "web", or_(~_T.c.answer, _T.c.by_staff == staff), _T.c.state != "superseded")
-    found = _letters(tx.execute(select(*_COLUMNS).where(mine).order_by(_T.c.id.desc()).limit(1)))
+    found = _letters(tx, tx.execute(select(*_COLUMNS).where(mine).order_by(_T.c.id.desc()).limit(1)))
     return found[0] if found else None
 
 
 def stuck(tx: Tx) -> list[LetterRow]:
     """List letters that failed or whose fate is unknown."""
-    return _letters(tx.execute(_STUCK))
+    return _letters(tx, tx.execute(_STUCK))
 
 
 def retry(tx: Tx, id: int, now: datetime) -> bool:
@@ -602,7 +605,7 @@ def showing(tx: Tx, letter: LetterRow, says: Sequence[str], version: int | None,
     What leaves as one message has one `moment` (`bundle_of`).
     """
     changes = {
-        "doc": letter.doc | {"says": list(says)},
+        "doc": _doc(tx, letter.answer, letter.doc | {"says": list(says)}),
         "case_version": version,
         "token": letter.token,
         "not_before": moment,
@@ -622,9 +625,25 @@ def waiting(tx: Tx) -> tuple[int, datetime | None]:
     return count, oldest
 
 
-def _letters(rows: Iterable[Any]) -> list[LetterRow]:
-    return [LetterRow(*row) for row in rows]
+def _letters(tx: Tx, rows: Iterable[Any]) -> list[LetterRow]:
+    return [of_row(tx, row) for row in rows]
 
 
-def _row(letter: LetterRow) -> dict[str, Any]:
-    return {name: getattr(letter, name) for name in _NAMES}
+def of_row(tx: Tx, row: Any) -> LetterRow:
+    """The letter of a row, with what an answer says opened."""
+    letter = LetterRow(*row)
+    if SHUT not in letter.doc:
+        return letter
+    rest = {name: value for name, value in letter.doc.items() if name != SHUT}
+    return replace(letter, doc=rest | seal.opened(tx.keys, letter.doc[SHUT]))
+
+
+def _row(tx: Tx, letter: LetterRow) -> dict[str, Any]:
+    return {name: getattr(letter, name) for name in _NAMES} | {"doc": _doc(tx, letter.answer, letter.doc)}
+
+
+def _doc(tx: Tx, answer: bool, doc: dict[str, Any]) -> dict[str, Any]:
+    """An answer repeats what somebody typed, and its buttons say it again: both are sealed. Others hold codes alone."""
+    if not answer or "text" not in doc:
+        return doc
+    return doc | SAYS_NOTHING | {SHUT: seal.shut(tx.keys, {name: doc[name] for name in SAYS_NOTHING if name in doc})}

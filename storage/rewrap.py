@@ -1,20 +1,39 @@
 """What lies under an older master key, sealed anew under the current one: a small batch a transaction, so that nobody waits.
 
 Whoever seals a thing under a master of storage/seal.py adds it here: a household's key (`households`), words that belong to no
-household (`texts`), the secrets of authenticator apps. Letters of the door (storage/letters.py) are left out: they are over in
-ten minutes. A row that somebody else changes meanwhile is left as it is then; another look finds it.
+household (`texts`), the secrets of authenticator apps, what is shut inside a document (`letters`, `turns`). Letters of the door
+are left out: they are over in ten minutes. A row that somebody else changes meanwhile is left as it is; another look finds it.
 """
 
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, LargeBinary, Table, false, func, literal, select, text, true, update
+import orjson
+from sqlalchemy import (
+    ColumnElement,
+    LargeBinary,
+    Table,
+    Text,
+    false,
+    func,
+    literal,
+    not_,
+    select,
+    text,
+    true,
+    type_coerce,
+    update,
+)
 
 from storage import seal, tables
 from storage.keyfile import MARK_BYTES
 from storage.tx import Tx
 
 BATCH: Final = 200  #: rows a transaction
+#: In a document: what is shut in it.
+SHUT: Final = "shut"
+_BEGINS: Final = f'"{SHUT}":"'
 
 _H: Final = tables.households
 _T: Final = tables.texts
@@ -40,7 +59,7 @@ class _Kind(NamedTuple):
     key: ColumnElement[Any]
     sealed: ColumnElement[Any]
     only: ColumnElement[bool]  #: of the table's rows
-    anew: Callable[[Tx, Any, bytes], dict[str, Any]]  #: (key, sealed) → the columns as they become; raises WrongKey
+    anew: Callable[[Tx, Any, Any], dict[str, Any]]  #: (key, sealed) → the columns as they become; raises WrongKey
 
 
 def _household(tx: Tx, id: int, wrapped: bytes) -> dict[str, Any]:
@@ -57,10 +76,27 @@ def _secret(tx: Tx, _staff: str, sealed: bytes) -> dict[str, Any]:
     return {"sealed": tx.keys.seal_room(tx.keys.open_room(sealed))}
 
 
+def _shut(column: str) -> Callable[[Tx, Any, str], dict[str, Any]]:
+    """Of a document the part that is shut (storage/seal.py)."""
+
+    def anew(tx: Tx, _id: Any, read: str) -> dict[str, Any]:
+        doc = orjson.loads(read)
+        return {column: doc | {SHUT: seal.shut(tx.keys, seal.opened(tx.keys, doc[SHUT]))}}
+
+    return anew
+
+
+def _document(table: Table, key: str, column: str) -> _Kind:
+    text_ = type_coerce(table.c[column], Text)
+    return _Kind(table, table.c[key], text_, text_.contains(_BEGINS), _shut(column))
+
+
 KINDS: Final = {
     "households": _Kind(_H, _H.c.id, _H.c.key, _H.c.key.is_not(None), _household),
     "texts": _Kind(_T, _T.c.id, _T.c.sealed, _T.c.household.is_(None), _words),
     "authenticator_apps": _Kind(_A, _A.c.staff, _A.c.sealed, true(), _secret),
+    "letters": _document(tables.letters, "id", "doc"),
+    "turns": _document(tables.turns, "staff", "preview"),
 }
 
 
@@ -93,7 +129,7 @@ def batch(name: str) -> Batch:
             except seal.WrongKey:
                 shut += 1
                 continue
-            as_read = kind.sealed == literal(sealed, LargeBinary)
+            as_read = kind.sealed == literal(sealed, kind.sealed.type)
             done += tx.execute(update(kind.table).where(kind.key == key, as_read).values(**anew)).rowcount
         return Step(rows[-1][0] if len(rows) == BATCH else None, done, shut)
 
@@ -104,4 +140,7 @@ def _older(kind: _Kind, mark: bytes) -> ColumnElement[bool]:
     """Rows that do not begin with the current mark. (The first key of a town has none, and then nothing is older.)"""
     if not mark:
         return false()
+    if isinstance(kind.sealed.type, Text):
+        begins = b64encode(mark).decode()[: MARK_BYTES * 8 // 6]
+        return not_(kind.sealed.contains(_BEGINS + begins))
     return func.substr(kind.sealed, 1, MARK_BYTES, type_=LargeBinary) != literal(mark, LargeBinary)

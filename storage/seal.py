@@ -4,6 +4,7 @@ What a master has sealed begins with its mark, but for the first one's of a town
 (storage/keyfile.py). A process that meets what it cannot open reads the file again, and looks before it seals whether it has changed.
 """
 
+import base64
 import hashlib
 import hmac
 import logging
@@ -11,8 +12,9 @@ import secrets
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
+import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -177,6 +179,16 @@ def seal(key: bytes, words: str) -> bytes:
 def unseal(key: bytes, sealed: bytes) -> str:
     """Open sealed words; raise WrongKey when they do not open."""
     return _opened(AESGCM(key), sealed, b"text").decode()
+
+
+def shut(keys: Keys, value: Any) -> str:
+    """Seal what JSON can hold, for a place that keeps text."""
+    return base64.b64encode(keys.seal_room(orjson.dumps(value).decode())).decode()
+
+
+def opened(keys: Keys, sealed: str) -> Any:
+    """Open what was shut; raise WrongKey when it does not open."""
+    return orjson.loads(keys.open_room(base64.b64decode(sealed)))
 
 
 def digest(sealed: bytes) -> str:

@@ -3,8 +3,6 @@
 The digits count only in the browser that asked for them, so that nobody can use up somebody else's tries.
 """
 
-import base64
-import json
 import secrets
 import unicodedata
 from collections.abc import Callable
@@ -14,7 +12,7 @@ from typing import Any, Final
 from bot.enter import OLD, WRONG, NotIn
 from bot.record import addresses, new_token
 from bot.sign import CARRIED, LETTERS, hashed, plain
-from storage import letters, ways
+from storage import letters, seal, ways
 from storage.letters import LetterRow
 from storage.tx import Tx
 from workflow.people import Staff, Town
@@ -47,7 +45,7 @@ def ask(tx: Tx, town: Town, named: str, place: str, fresh: Callable[[], int], at
     ways.ask(tx, hashed(handle), "letter", staff, doc, at, at + LIVES)
     ways.ask(tx, hashed(plain(link)), "link", staff, {}, at, at + LIVES)
     if person is not None:
-        words = tx.keys.seal_room(json.dumps({"digits": digits, "link": f"{place}?code={link}"}))
+        words = seal.shut(tx.keys, {"digits": digits, "link": f"{place}?code={link}"})
         letters.write(tx, [_letter(person.code, *to, words, fresh, town_at) for to in _to(person, town, named)])
     return handle
 
@@ -66,16 +64,16 @@ def _to(person: Staff, town: Town, named: str) -> list[tuple[str, str]]:
     return list(dict.fromkeys([*known[:1], *mail]))
 
 
-def _letter(staff: str, surface: str, address: str, words: bytes, fresh: Callable[[], int], at: datetime) -> LetterRow:
+def _letter(staff: str, surface: str, address: str, words: str, fresh: Callable[[], int], at: datetime) -> LetterRow:
     return LetterRow(
         id=fresh(), kind=KIND, surface=surface, address=address, to_staff=staff, created_at=at, not_before=at, urgent=True,
-        answer=True, token=new_token(), doc={"sealed": base64.b64encode(words).decode()}, cause="town.sign_in",
+        answer=True, token=new_token(), doc={"sealed": words}, cause="town.sign_in",
     )  # fmt: skip
 
 
 def opened(tx: Tx, letter: LetterRow) -> dict[str, Any]:
     """The digits and the link of a letter that is about to leave."""
-    words: dict[str, Any] = json.loads(tx.keys.open_room(base64.b64decode(letter.doc["sealed"])))
+    words: dict[str, Any] = seal.opened(tx.keys, letter.doc["sealed"])
     return words
 
 

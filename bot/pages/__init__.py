@@ -122,16 +122,35 @@ def routes(app: App, lifespan: Lifespan | None = None, *, more: tuple[BaseRoute,
     secure = app.settings.base_url.startswith("https://")
     guarded = asgi_csrf(
         pages, signing_secret=app.settings.secret(), skip_if_scope=_not_a_form, send_csrf_failed=_stale, cookie_secure=secure,
-        cookie_name=f"{'__Host-' if secure else ''}csrftoken",
+        always_protect=_EVERYWHERE, cookie_name=f"{'__Host-' if secure else ''}csrftoken",
     )  # fmt: skip
 
     hooked = hooks.hooks(app)
 
     async def doors(scope: Scope, receive: Receive, send: Send) -> None:
-        posted = scope["type"] == "http" and str(scope["path"]).startswith(hooks.PLACE)
-        await (hooked if posted else guarded)(scope, receive, send)
+        if scope["type"] == "http" and str(scope["path"]).startswith(hooks.PLACE):
+            await hooked(scope, receive, send)
+        else:
+            await guarded(_without_bearer(scope), receive, send)
 
-    return Shield(doors)
+    return Shield(doors, secure=secure)
+
+
+def _without_bearer(scope: Scope) -> Scope:
+    """Nobody comes in by it here, and to the guard of the forms it would be as good as a token."""
+    if scope["type"] != "http":
+        return scope
+    return {**scope, "headers": [(name, value) for name, value in scope["headers"] if name != b"authorization"]}
+
+
+class _Everywhere:
+    """Every path: a form without any cookie is somebody else's too, and would sign its reader in as whom it likes."""
+
+    def __contains__(self, _path: object) -> bool:
+        return True
+
+
+_EVERYWHERE: Final = _Everywhere()
 
 
 def _not_a_form(scope: Scope) -> bool:

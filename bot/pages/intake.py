@@ -1,6 +1,5 @@
 """The intake form: three short steps, a look for doubles before anything is opened, then the same words as in a chat."""
 
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -11,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from adapters.base import Address, Inbound, Said, Sender
 from bot.pages.frame import TAKES_IN, Desk, nonce, show
 from bot.record import record
+from bot.sign import hashed
 from storage import cases, texts
 from storage.tx import Tx
 from workflow.outcome import Act, Outcome
@@ -273,9 +273,7 @@ async def _open(found: Desk, draft: Draft) -> Response:
 
 async def _say(found: Desk, draft: Draft, what: str, words: str) -> Any:
     me = found.reader.code
-    event = Inbound(
-        f"{me}:{draft.nonce or secrets.token_hex(8)}:{what}", Sender("web", me), Address("web", "me"), Said(words)
-    )
+    event = Inbound(f"{me}:{hashed(draft.nonce)[:16]}:{what}", Sender("web", me), Address("web", "me"), Said(words))
     return await found.app.receiver.receive(event)
 
 

@@ -233,12 +233,10 @@ async def _make_room(found: Desk, platform: str, code: str) -> Response:
 
 
 def _unlink_room(tx: Tx, found: Desk, platform: str, conversation: str) -> None:
-    """Let a shared conversation go. Raises NotForYou to who neither heads the agency nor coordinates."""
+    """Let a shared conversation go. To who neither heads the agency nor coordinates there is none."""
     room = people.room(tx, platform, conversation)
-    if room is None:
+    if room is None or room.agency not in {agency.code for agency in _agencies(found)}:
         return
-    if room.agency not in {agency.code for agency in _agencies(found)}:
-        raise NotForYou
     people.unlink_room(tx, platform, conversation)
     data = {"room": room.agency, "platform": platform}
     journal.append_town(tx, Entry("town.unlink", data=data), found.reader.code, "web", found.now)
@@ -349,10 +347,8 @@ def _waiting(found: Desk, row: Link) -> View:
 def _decide(tx: Tx, found: Desk, do: str, platform: str, account: str) -> None:
     """Let a paper count, or not. What has been decided meanwhile stays decided."""
     row = next((r for r in people.unconfirmed_links(tx) if (r.platform, r.account) == (platform, account)), None)
-    if row is None:
+    if row is None or not _may_confirm(found, row.staff):
         return
-    if not _may_confirm(found, row.staff):
-        raise NotForYou
     if do == "refuse":
         people.unlink(tx, platform, account)
     elif platform == sign.BROWSER:

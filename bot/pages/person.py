@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from bot.pages.frame import Desk, NotForYou, NotFound, View, back_to, nonce, show
+from bot.pages.frame import Desk, NotFound, View, back_to, nonce, show
 from bot.pages.town import invitable
 from bot.pages.ways import everywhere
 from storage import cases, people
@@ -20,10 +20,8 @@ async def person(found: Desk) -> Response:
     """GET: the hand-over list. POST: sign this person out everywhere."""
     code = str(found.request.path_params["code"])
     one = found.town.staff.get(code)
-    if one is None:
+    if one is None or one not in invitable(found):
         raise NotFound
-    if one not in invitable(found):
-        raise NotForYou
     if found.request.method == "POST":
         if (await found.form()).get("do") == "out-all":
             await found.write(lambda tx: everywhere(tx, found, one.code))

@@ -36,7 +36,7 @@ async def say(found: Desk) -> Response:
         token = what.token if isinstance(what, Chose) else ""
         name = form.get("nonce", "")[:80] or nonce()
         event = Inbound(
-            id=f"{me}:{name}:{nonce()}", sender=Sender("web", me), address=Address("web", _conversation(place, room)), what=what,
+            id=f"{me}:{nonce()}", sender=Sender("web", me), address=Address("web", _conversation(place, room)), what=what,
             natural=f"{me}:{token}:{said[:200]}:{name}",
         )  # fmt: skip
         await found.app.receiver.receive(event, room=room)

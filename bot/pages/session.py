@@ -27,6 +27,7 @@ from bot.pages.frame import (
     local,
     made_for_another,
     put_cookie,
+    secure,
     show,
     worded,
 )  # fmt: skip
@@ -464,5 +465,5 @@ async def theme(request: Request) -> Response:
     answer = back_to(str(form.get("back", "")), "/")
     for name, known in (("theme", ("auto", "light", "dark")), ("lang", ("ja", "en"))):
         if (value := form.get(name)) in known:
-            answer.set_cookie(name, str(value), max_age=400 * 86_400, samesite="lax")
+            answer.set_cookie(name, str(value), max_age=400 * 86_400, samesite="lax", secure=secure(request))
     return answer

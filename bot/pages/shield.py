@@ -22,6 +22,8 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+#: Where browsers reach us by https they never try http again (two years; the town's other hosts are its own affair).
+HTTPS_ONLY: Final = {"strict-transport-security": "max-age=63072000"}
 READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -36,15 +38,16 @@ class Gone(Exception):
 class Shield:
     """The outermost ring: what it lets through can be read by everything inside it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, secure: bool = False) -> None:
         self._app = app
+        self._headers = _written(HEADERS | (HTTPS_ONLY if secure else {}))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         scope = {**scope, "headers": _readable(scope["headers"])}
-        send = _headed(scope, send)
+        send = _headed(scope, send, self._headers)
         if scope["method"] in READING:
             await self._app(scope, receive, send)
             return
@@ -110,6 +113,8 @@ def _unreadable(scope: Scope, body: bytes) -> str:
     if crossing and not str(scope["path"]).startswith("/hooks/"):
         return "ほかのサイトからの操作は受け取っていません。はじめの画面からお願いします。"
     kind = next((value.split(b";")[0] for name, value in scope["headers"] if name == b"content-type"), b"")
+    if kind.strip().lower() == b"multipart/form-data" and not str(scope["path"]).startswith("/hooks/"):
+        return "ファイルは受け取っていません。はじめの画面からお願いします。"
     if kind != b"application/x-www-form-urlencoded":
         return ""
     try:
@@ -135,7 +140,11 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _headed(scope: Scope, send: Send) -> Callable[[Message], Awaitable[None]]:
+def _written(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _headed(scope: Scope, send: Send, always: list[tuple[bytes, bytes]]) -> Callable[[Message], Awaitable[None]]:
     """Security on every answer; assets are kept by browsers, pages never."""
     static = str(scope["path"]).startswith("/static/")
     named = static and bool(scope.get("query_string"))
@@ -144,8 +153,7 @@ def _headed(scope: Scope, send: Send) -> Callable[[Message], Awaitable[None]]:
     async def headed(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = [(name, value) for name, value in message.get("headers", []) if name.lower() != b"cache-control"]
-            headers += [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-            message = {**message, "headers": [*headers, (b"cache-control", keep)]}
+            message = {**message, "headers": [*headers, *always, (b"cache-control", keep)]}
         await send(message)
 
     return headed

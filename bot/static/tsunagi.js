@@ -324,7 +324,7 @@ document.addEventListener("submit", (event) => {
   const theme = event.submitter?.value;
   if (!form.hasAttribute("data-theme-switch") || !theme) return;
   event.preventDefault();
-  document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax`;
+  document.cookie = `theme=${theme}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
   if (theme === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = theme;
   $$("button", form).forEach((b) => b.setAttribute("aria-pressed", String(b.value === theme)));

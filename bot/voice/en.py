@@ -714,6 +714,7 @@ SENTENCES: dict[str, str] = {
     "refusal.WhichCase.none": "Which case do you mean? Please add its number or mark.",
     "refusal.WhichHandoff": "Several requests of {number} fit. Which one?",
     "refusal.WhichWait": "Several things are waited for in {number}. Which of them?",
+    "refusal.that_word": "that word",
     "refusal.NoSuchAgency": "No agency “{text}” was found. Please use the name in the town's list, or a part of it.",
     "refusal.WhichAgency": "Several agencies fit “{text}”. Which one?",
     "refusal.NoSuchPerson": "Nobody called “{text}” was found. Please use the name in the town's list.",

@@ -717,6 +717,7 @@ SENTENCES: dict[str, str] = {
     "refusal.WhichCase.none": "どの相談のことでしょうか。番号か目印を添えてください。",
     "refusal.WhichHandoff": "{number} には、あてはまるお願いがいくつかあります。どれのことでしょうか。",
     "refusal.WhichWait": "{number} には、あてはまる約束がいくつかあります。どれの期限でしょうか。",
+    "refusal.that_word": "そのことば",
     "refusal.NoSuchAgency": "「{text}」という機関は見つかりませんでした。町の名簿の名前か、その一部でお願いします。",
     "refusal.WhichAgency": "「{text}」にあてはまる機関がいくつかあります。どちらでしょうか。",
     "refusal.NoSuchPerson": "「{text}」という方は見つかりませんでした。町の名簿の名前でお願いします。",

@@ -76,7 +76,12 @@ def _words(refusal: Refusal, voice: Voice, now: datetime) -> dict[str, str]:
     found["whose"] = " ".join(filter(None, whose))
     if "list" in about:
         found.setdefault("word", str(about["list"]))
-    return found
+    return repeated(found, voice)
+
+
+def repeated(found: dict[str, str], voice: Voice) -> dict[str, str]:
+    """What was typed is said again inside; outside never (workflow.md §6)."""
+    return found | {"text": voice.say("refusal.that_word")} if voice.outside and found.get("text") else found
 
 
 def _word(key: str, value: object, refusal: Refusal, voice: Voice, now: datetime) -> str:

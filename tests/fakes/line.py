@@ -104,6 +104,7 @@ class LineFake:
     def __init__(self) -> None:
         self.shown: list[Shown] = []
         self.calls: list[Call] = []
+        self.payloads: list[Any] = []  #: what came with those that send
         self.faults: deque[Fault] = deque()
         self.blocked: set[str] = set()  #: they blocked the account: LINE says 200 and shows nothing
         self.gone: set[str] = set()  #: groups that showed the bot out
@@ -244,6 +245,7 @@ class LineFake:
 
     def _looked(self, name: str, body: Any) -> Any:
         """By the vendor's own types; what is none of theirs is refused, and fails the test."""
+        self.payloads.append(body)
         if wrong := fault(name, body):
             self.wrong.append(wrong)
             raise web.HTTPBadRequest(text=json.dumps({"message": wrong}), content_type="application/json")

@@ -115,6 +115,7 @@ class FakeTelegram:
     updates: list[JSON] = field(default_factory=list)
     offsets: list[int | None] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+    payloads: list[JSON] = field(default_factory=list)  #: what came with them
     webhook: str = ""
     secret: str = ""
     allowed: list[str] = field(default_factory=list)
@@ -179,6 +180,7 @@ class FakeTelegram:
         method = request.match_info["method"]
         self.calls.append(method)
         given = {k: _value(k, str(v)) for k, v in (await request.post()).items()}
+        self.payloads.append(given)
         waiting = self._mischief.get(method)
         befalls = waiting.popleft() if waiting else Mischief(accept=True)
         status, answer = befalls.status, befalls.body

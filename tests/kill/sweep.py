@@ -218,9 +218,7 @@ _NUMBERS: Final = Prepared(select(tables.cases.c.number).order_by(tables.cases.c
 
 _L: Final = tables.letters
 _BUTTONS: Final = Prepared(
-    select(_L.c.token, _L.c.doc)
-    .where(_L.c.surface == bindparam("on"), _L.c.address == bindparam("to"))
-    .order_by(_L.c.id.desc())
+    select(_L.c.token).where(_L.c.surface == bindparam("on"), _L.c.address == bindparam("to")).order_by(_L.c.id.desc())
 )
 
 
@@ -233,8 +231,9 @@ def _said(tx: Tx, act: Act) -> Said:
 
 
 def _tapped(tx: Tx, act: Act) -> Chose:
-    for token, doc in tx.execute(_BUTTONS, {"on": act.on, "to": f"U-{act.who}"}):
-        for place, says in enumerate(doc.get("says", ())):
+    for token, *_ in tx.execute(_BUTTONS, {"on": act.on, "to": f"U-{act.who}"}):
+        letter = letters.by_token(tx, token)
+        for place, says in enumerate(letter.doc.get("says", ()) if letter else ()):
             if says.startswith(act.says):
                 return Chose(f"{token}{place}")
     raise AssertionError(f"{act.who} sees no button 「{act.says}」")

@@ -18,7 +18,7 @@ from sqlalchemy import select
 
 from bot.audit import breaches
 from bot.deliver import KEYS
-from storage import tables
+from storage import seal, tables
 from storage.prepared import Prepared
 from storage.tx import Tx
 from tests.kill.journeys import LINE, SLACK
@@ -146,7 +146,7 @@ def _unnamed(text: str) -> str:
 
 
 #: Ids, the keys made of them, and what was sealed.
-_NAMES: Final = re.compile(r"\b\d{18}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\"digest\": ?\"\w+\"")
+_NAMES: Final = re.compile(r"\b\d{18}\b|\b[0-9a-f]{8}-[0-9a-f-]{27}\b|\"(?:digest|shut)\": ?\"[^\"]+\"")
 
 
 def _path(url: str) -> str:
@@ -204,10 +204,10 @@ def state_of(tx: Tx, wire: Iterable[Wire], now: Any) -> State:
     found: State = {}
     for name, columns in _KEPT.items():
         rows = tx.execute(_ROWS[name])
-        found[name] = sorted(json.dumps(plain(list(row) if columns else []), ensure_ascii=False) for row in rows)
+        found[name] = sorted(json.dumps(plain(_opened(tx, row) if columns else []), ensure_ascii=False) for row in rows)
     found["letters"] = {}
     for row in tx.execute(_LETTERS):
-        letter = json.dumps(plain([getattr(row, column) for column in _LETTER]), ensure_ascii=False)
+        letter = json.dumps(plain(_opened(tx, [getattr(row, column) for column in _LETTER])), ensure_ascii=False)
         again = "resent" in row.doc
         found["letters"][str(row.id)] = [
             row.surface,
@@ -227,6 +227,14 @@ def state_of(tx: Tx, wire: Iterable[Wire], now: Any) -> State:
     ]
     found["breaches"] = [line for line in breaches(tx, now) if not line.startswith("ok")]
     return found
+
+
+def _opened(tx: Tx, row: Iterable[Any]) -> list[Any]:
+    """A row with what is sealed in it opened: two towns seal the same in two ways."""
+    return [
+        one | {"shut": seal.opened(tx.keys, one["shut"])} if isinstance(one, dict) and "shut" in one else one
+        for one in row
+    ]
 
 
 def _key(letter: int) -> str:
