@@ -10,11 +10,13 @@ from functools import partial
 from typing import Final, Literal
 
 from adapters.base import Address, Choice, Chose, Inbound, Linking, Message, Moved, Odd, Reachable, Said, Sender
-from bot import sign, words
+from bot import guard, sign, words
 from bot.ask import Ask, Reply
 from bot.clock import Clock, real
 from bot.commands import BOOK, FORMS, Command
 from bot.commands.everyone import danger_reply
+from bot.commands.reports import BY_TELEPHONE, telephone
+from bot.commands.reports import numbers as numbers_to_dial
 from bot.deliver import Deliverer, Leaving
 from bot.looks import named
 from bot.record import ONE_TO_ONE, new_token, record, room_platforms, send
@@ -32,10 +34,13 @@ from storage.store import Store
 from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.turns import Turn
 from storage.tx import Tx
+from workflow import call
 from workflow import refusals as no
 from workflow.case import Case, Handoff, Wait
+from workflow.ladder import Urgency
 from workflow.outcome import Entry, Outcome
 from workflow.people import Post, Role, Staff, Town
+from workflow.report import seen_by
 from workflow.who import team
 
 log = logging.getLogger(__name__)
@@ -124,10 +129,12 @@ class Receiver:
 
     async def _receive(self, event: Inbound, room: str | None) -> Answered:
         event = _readable(event)
+        if (barred := _barred(event)) is not None:
+            event = replace(event, what=Said(barred))
         flooding = self._flooding(event.sender.account)
         try:
             answered = await self._once_more(
-                lambda tx, surely, lock: self._handle(tx, event, room, flooding, surely, lock)
+                lambda tx, surely, lock: self._handle(tx, event, room, flooding, surely, lock, barred is not None)
             )
         except _SeenBefore:
             return Answered(None)
@@ -210,7 +217,9 @@ class Receiver:
 
     # -- inside the transaction
 
-    def _handle(self, tx: Tx, event: Inbound, room: str | None, flooding: bool, surely: bool, lock: bool) -> Answered:
+    def _handle(
+        self, tx: Tx, event: Inbound, room: str | None, flooding: bool, surely: bool, lock: bool, barred: bool
+    ) -> Answered:
         now, id_, what = self.clock.now(tx), self.fresh(), event.what
         arrival = self._arrival(tx, event, now)
         if isinstance(what, Reachable | Moved):
@@ -226,7 +235,9 @@ class Receiver:
         self._back(tx, event, speaker)
         leaving: list[Leaving] = []
         talk = _Talk(self, tx, town, now, speaker, event, id_, room, self._shared(tx, event), leaving, lock=lock)
-        if not flooding or talk.danger:
+        if barred and not talk.danger:
+            answered = talk.refuse(no.MyNumberNever(), "")
+        elif not flooding or talk.danger:
             answered = talk.hear()
         elif speaker is None:
             return Answered(id_, None, "TooFast")
@@ -308,6 +319,20 @@ def _natural(tx: Tx, event: Inbound) -> str | None:
     return tx.keys.fingerprint(event.natural)
 
 
+def _barred(event: Inbound) -> str | None:
+    """What is heard of words inside with マイナンバー in them: nothing is kept, not even sealed, but danger is heard.
+
+    None: there is none. Outside no words are kept at all.
+    """
+    if event.sender.platform not in INSIDE or not isinstance(event.what, Said):
+        return None
+    text = event.what.text
+    found = guard.my_numbers(text)
+    for one in reversed(found):
+        text = f"{text[: one.start]} {text[one.end :]}"
+    return (text if words.DANGER.search(text) else "") if found else None
+
+
 def _readable(event: Inbound) -> Inbound:
     """Half of a surrogate pair is no letter: neither sealed nor stored nor said again."""
     match event.what:
@@ -339,6 +364,7 @@ class _Talk:
     call: int | None = None  #: the wait without a case whose card was pressed
     lock: bool = True  #: see Ask
     aside: bool = False  #: what was pressed is old, and leaves what lies before the speaker as it is
+    spilt: bool = False  #: outside, words that may name somebody: nothing of them is kept, and they are to be unsent
 
     @property
     def voice(self) -> Voice:
@@ -356,11 +382,12 @@ class _Talk:
 
     @property
     def danger(self) -> bool:
-        """緊急 and words of danger are heard however many came before them."""
+        """緊急 and words of danger or abuse are heard however many came before them."""
         what = self.event.what
         text = what.says if isinstance(what, Chose) else said(what)
-        taken = words.take_apart(text[: words.LONGEST])
-        return words.DANGER.search(taken.rest) is not None or words.match(taken.rest, FORMS_OF_DANGER) is not None
+        rest = words.take_apart(text[: words.LONGEST]).rest
+        found = words.DANGER.search(rest) or words.ABUSE.search(rest) or words.match(rest, FORMS_OF_DANGER)
+        return found is not None
 
     def hear(self) -> Answered:
         what = self.event.what
@@ -369,6 +396,8 @@ class _Talk:
         text = self._pressed(what) if isinstance(what, Chose) else said(what)
         if text is None:
             return self.refuse(no.OldButton(), "")
+        if self.outside and isinstance(what, Said):
+            self.spilt = bool(guard.personal(text[: words.LONGEST], self.town))
         if len(text) > words.LONGEST:
             return self.refuse(no.TooManyWords(most=words.LONGEST), "")
         taken = words.take_apart(text)
@@ -484,7 +513,7 @@ class _Talk:
         return Ask(
             tx=self.tx, town=self.town, speaker=speaker, agency=agency or "", now=self.now, surface=self.event.sender.platform,
             inside=self.inside, words=taken, rest=rest, fresh=self.door.fresh, room=self.room, confirmed=confirmed,
-            account=self.event.sender.account, call=self.call, tried=self.door.tried,
+            account=self.event.sender.account, call=self.call, tried=self.door.tried, dropped=self.spilt,
             lock=self.lock,
         )  # fmt: skip
 
@@ -504,6 +533,8 @@ class _Talk:
 
     def _decided(self, ask: Ask, command: Command, undoing: bool) -> Outcome | Reply:
         if command.inside and not self.inside:
+            if command.name in BY_TELEPHONE:
+                return telephone(ask)
             raise no.OnlyInside(link="/")
         made = command.run(ask)
         if not (ask.confirmed or undoing) and _asks_once(command, made, ask):
@@ -513,6 +544,9 @@ class _Talk:
     def _recorded(self, ask: Ask, command: Command, made: Outcome, undoing: bool) -> Answered:
         said: list[Message] = []
 
+        ask.dropped = ask.dropped or self._beside(ask)
+        self.spilt = False  # `told` says it
+
         def answer() -> LetterRow:
             said.append(told(ask, command, made))
             return self._letter(said[0], made.case.id)
@@ -520,6 +554,10 @@ class _Talk:
         record(self.tx, made, inbox=self.inbox, answer=answer)
         self._keep_turn(said[0], None, None if undoing else self._remember(command, made))
         return Answered(self.inbox, made.case.number, None, tuple(said))
+
+    def _beside(self, ask: Ask) -> bool:
+        """Say whether a sentence stood behind the word outside; what the town itself calls so is none."""
+        return self.outside and isinstance(self.event.what, Said) and words.prose(ask.rest, _called(self.town))
 
     def _replied(self, ask: Ask, command: Command, reply: Reply) -> Answered:
         for wait in reply.calls:
@@ -575,7 +613,9 @@ class _Talk:
         number = made.case.number if isinstance(made, Outcome) else (made.number or "")
         text = voice.say("preview.text", what=command.word, number=number)
         lines = [text, voice.say("preview.undo" if command.undo else "preview.no_undo")]
-        due = _due_line(made, voice, self.now) if isinstance(made, Outcome) else ""
+        due = ""
+        if isinstance(made, Outcome):
+            due = _due_line(made, seen_by(self.speaker, made.case, self.town, self.now), voice, self.now)
         message = Message(
             "\n".join(filter(None, (*lines, due))), voice.say("preview.title"), tuple(rows),
             (Choice(voice.say("button.send"), "送る", "primary"), Choice(voice.say("button.drop"), "やめる")),
@@ -615,12 +655,16 @@ class _Talk:
             return self._do(self._named(taken), BOOK["show"])
         if words.DANGER.search(rest):
             return self._do_danger(taken)
+        if words.ABUSE.search(rest):
+            return self._telephone(taken)
         if words.fold(rest).strip("。!！ ") in words.POLITE_ONLY:
             return self._polite(taken)
         ask = self._named(taken)
         if not taken.number and taken.tokens and ask.named_case() is not None:
             return self._after_mark(taken, ask)
         near = words.did_you_mean(rest, FORMS)
+        if self.outside and (self.spilt or len(rest) > words.SHORT):
+            return self._unkept(taken)
         if self.room and not taken.number and not near:
             return self._post(taken)
         visible = [c for c in dict.fromkeys(FORMS[f] for f in near) if BOOK[c].listed][:3]
@@ -650,6 +694,16 @@ class _Talk:
         reply = danger_reply(ask)
         return self._replied(ask, BOOK["emergency"], reply)
 
+    def _telephone(self, taken: words.Words) -> Answered:
+        """What sounds like abuse: the numbers at once; inside the word that begins its track, too."""
+        ask = self._ask(taken, "")
+        ask.command = "abuse"
+        reply = telephone(ask)
+        if self.inside and not ask.speaker.volunteer:
+            word = f"虐待 {taken.number or ''}".strip()
+            reply = replace(reply, message=replace(reply.message, choices=(Choice(BOOK["abuse"].word, word),)))
+        return self._replied(ask, BOOK["abuse"], reply)
+
     def _polite(self, taken: words.Words) -> Answered:
         """「了解」 never accepts: the buttons of the open question are shown."""
         ask = self._ask(replace(taken, rest="つぎへ"), "")
@@ -663,6 +717,19 @@ class _Talk:
         return self.answer(
             replace(shown.message, text=f"{text}\n{shown.message.text}"), shown.number, refused="PolitenessIsNoAnswer"
         )
+
+    def _unkept(self, taken: words.Words) -> Answered:
+        """A text without a command outside: thanked for, not kept, and the buttons of the open question once more."""
+        ask = self._ask(replace(taken, rest="つぎへ", number=None), "")
+        ask.command = "next"
+        shown = BOOK["next"].run(ask)
+        assert isinstance(shown, Reply)
+        self.spilt, text = False, self.voice.say("answer.pii")
+        if shown.number is None:
+            helpful = tuple(Choice(word, word) for word in ("ヘルプ", "つぎへ"))
+            return self.answer(Message(text, choices=helpful), None, refused="UnknownWords")
+        message = replace(shown.message, text=f"{text}\n{shown.message.text}")
+        return self.answer(message, shown.number, refused="UnknownWords")
 
     def _post(self, taken: words.Words) -> Answered:
         """Words among colleagues in their agency's room."""
@@ -681,6 +748,8 @@ class _Talk:
         if found and found[0] == "register":
             ask.command = "register"
             return self._do(ask, BOOK["register"])
+        if words.ABUSE.search(taken.rest) or (found and found[0] in BY_TELEPHONE):
+            return self._telephone(taken)
         return self.refuse(no.StrangersCannot(), "")
 
     # -- answering
@@ -693,10 +762,12 @@ class _Talk:
         return self.answer(message, named, refused=type(refusal).__name__)
 
     def answer(
-        self, message: Message, number: str | None, *, refused: str | None = None, preview: dict[str, str] | None = None,
+        self, message: Message, number: str | None, *, refused: str | None = None, preview: dict[str, object] | None = None,
         must: bool = False,
     ) -> Answered:  # fmt: skip
         """Write the answer as a letter to the speaker alone, and what a bare digit or 送る means now."""
+        if self.spilt:
+            message = replace(message, text=f"{message.text}\n{self.voice.say('answer.spilt')}")
         if self.speaker is not None or self.outside:  # inside, a page shows what a stranger is told
             letters.write(self.tx, [self._letter(message, must=must)])
         if self.speaker is not None and not self.aside:
@@ -714,7 +785,7 @@ class _Talk:
         self.leaving.append(ours)
         return ours.letter
 
-    def _keep_turn(self, message: Message, preview: dict[str, str] | None, undo: dict[str, object] | None) -> None:
+    def _keep_turn(self, message: Message, preview: dict[str, object] | None, undo: dict[str, object] | None) -> None:
         assert self.speaker is not None
         says = [c.says for c in message.choices]
         turns.keep(self.tx, Turn(self.speaker.code, self.event.address.conversation, self.now, preview, says, undo))
@@ -723,6 +794,13 @@ class _Talk:
 SEND: Final = frozenset({"送る", "送信", "送ります", "はい、送る", "send"})
 DROP: Final = frozenset({"やめる", "やめ", "やめます", "中止", "cancel"})
 UNDO: Final = frozenset({"取消", "取り消し", "取消し", "とりけし", "まちがえた", "間違えた", "まちがい", "undo"})
+
+
+def _called(town: Town) -> str:
+    """What the town itself calls things: none of it is somebody's own sentence."""
+    lists = (town.declines, town.conditions, town.missing, town.closings, town.concerns, town.duties, town.agencies)
+    named = (one.label if hasattr(one, "label") else one.name for codes in lists for one in codes.values())
+    return " ".join((*named, *(s.name for s in town.staff.values())))
 
 
 def _stranger(account: str) -> Staff:
@@ -752,14 +830,14 @@ _PLACES: Final[dict[str, Callable[[Ask, Case, Handoff | None], str]]] = {
 
 def told(ask: Ask, command: Command, made: Outcome) -> Message:
     """The sentence after a deed: what is true now, and the next wait with its real due time."""
-    voice, case = ask.voice, made.case
+    voice, case = ask.voice, seen_by(ask.speaker, made.case, ask.town, ask.now)
     handoff = next(
         (h for e in reversed(made.entries) if (n := e.data.get("handoff")) and (h := case.handoff(int(str(n))))), None
     )
     key = did_key(command.name, [e.kind for e in made.entries], voice)
     params = {place: _PLACES[place](ask, case, handoff) for place in voice.places(key) if place in _PLACES}
-    mine = _next_wait(made, ask.now, handoff) if ask.speaker.code in team(case, ask.town) else None
-    facts = []
+    mine = _next_wait(made, ask.now, handoff, case) if ask.speaker.code in team(case, ask.town) else None
+    facts = list(_to_dial(ask, made))
     if mine:
         facts.append(
             (voice.say("next.label"), f"{voice.label('wait', mine.kind)} {voice.moment(mine.due_at, ask.now)}")
@@ -768,18 +846,34 @@ def told(ask: Ask, command: Command, made: Outcome) -> Message:
             facts.append((voice.say("closure.label"), heed))
     choices = follow_ups(ask, made)
     dropped = voice.say("answer.dropped") if ask.dropped else ""
+    if dropped and not choices:
+        choices = (Choice(voice.say("button.show"), case.number), Choice("つぎへ", "つぎへ"))
     return Message("\n".join(filter(None, (voice.say(key, **params), dropped))), None, tuple(facts), choices)
 
 
-def _next_wait(made: Outcome, now: datetime, handoff: Handoff | None) -> Wait | None:
-    """What the deed's own handoff waits for, else what the deed opened, else the nearest; never what is past."""
-    coming = [w for w in made.case.waits if w.paused_left is None and w.due_at > now]
+def _next_wait(made: Outcome, now: datetime, handoff: Handoff | None, case: Case) -> Wait | None:
+    """What the deed's own handoff waits for, else what the deed opened, else the nearest; never what is past.
+
+    `case`: as its reader may see it.
+    """
+    coming = [w for w in case.waits if w.paused_left is None and w.due_at > now]
     own = [w for w in coming if handoff and w.handoff == handoff.id]
-    return min(own or _opened(made) or coming, key=lambda w: w.due_at, default=None)
+    return min(own or _opened(made, case) or coming, key=lambda w: w.due_at, default=None)
 
 
-def _opened(made: Outcome) -> list[Wait]:
-    return [w for w in made.case.waits if w.opened_at == made.act.at and w.paused_left is None]
+def _opened(made: Outcome, case: Case) -> list[Wait]:
+    return [w for w in case.waits if w.opened_at == made.act.at and w.paused_left is None]
+
+
+def _to_dial(ask: Ask, made: Outcome) -> tuple[tuple[str, str], ...]:
+    """The numbers, first of all, where what was said is an emergency or a suspicion of abuse."""
+    suspected = {str(e.data["abuse"]) for e in made.entries if e.kind == "report.suspected"}
+    urgent = any(e.kind in ("case.urgency", "case.open") for e in made.entries)
+    if suspected:
+        return numbers_to_dial(ask, suspected)
+    act = ask.act()
+    shown = urgent and made.case.urgency is Urgency.EMERGENCY
+    return call.numbers(act, on_duty=not call.by_day(act)) if shown else ()
 
 
 def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
@@ -806,8 +900,8 @@ def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
     return ()
 
 
-def _due_line(made: Outcome, voice: Voice, now: datetime) -> str:
-    wait = min(_opened(made), key=lambda w: w.due_at, default=None)
+def _due_line(made: Outcome, case: Case, voice: Voice, now: datetime) -> str:
+    wait = min(_opened(made, case), key=lambda w: w.due_at, default=None)
     if wait is None:
         return ""
     return voice.say("preview.due", what=voice.label("wait", wait.kind), due=voice.moment(wait.due_at, now))

@@ -24,6 +24,8 @@ _POLITE = re.compile(
 DANGER = re.compile(
     r"死|しにたい|たすけて|助けて|倒れ|たおれ|首を|自殺|殺|息をして|意識がない|救急|火事|血が|動かない|刃物"
 )
+#: Words in an unrecognised text that may mean abuse: whoever writes them is asked to telephone.
+ABUSE = re.compile(r"虐待|ぎゃくたい|ネグレクト|殴|なぐられ|なぐって|叩かれ|たたかれ|暴力|(?<![A-Za-z])DV(?![A-Za-z])")
 #: Politeness is no answer: the buttons are shown again.
 POLITE_ONLY = frozenset(
     [
@@ -50,6 +52,19 @@ POLITE_ONLY = frozenset(
         "🙏",
     ]
 )
+
+
+#: A longer text that is no command is somebody's sentence.
+SHORT = 12
+_COURTESY = re.compile(
+    r"よろしく|お?願い|ありがと|お世話|すみません|すいません|失礼|了解|承知|わかりました|お疲れ|助かり|こんにち|おはよ"
+)
+
+
+def prose(rest: str, called: str) -> bool:
+    """Say whether a sentence stands among words: neither politeness nor what is `called` so anyway."""
+    parts = (part for part in re.split(r"[\s、。]+", rest) if len(part) >= 6 and re.search(r"[ぁ-ん]", part))
+    return any(not _COURTESY.search(part) and part not in called for part in parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ from storage import tables, waits
 from storage.codec import Codec
 from storage.prepared import Prepared, Several, names_of, several
 from storage.tx import Record, Tx
-from workflow.case import Case, Handoff, Wait
+from workflow.case import TRACK, Case, Handoff, Wait
 from workflow.ladder import Urgency
 from workflow.path import ASKED, ENDED, HELD
 
@@ -453,6 +453,8 @@ _LEADS: Final = Prepared(
 _ROLES: Final = Prepared(
     select(_H.c.to_agency, func.count()).where(_H.c.state.in_(HELD), _H.c.duty != "lead").group_by(_H.c.to_agency)
 )
+#: A track's waits (workflow/report.py) stand in no list and no count that others read.
+_LISTED: Final = _W.c.kind.not_in([tables.constant(kind) for kind in sorted(TRACK)])
 _BURDENED: Final = func.coalesce(_H.c.to_agency, tables.staff.c.agency, _T.c.interim)
 _OVERDUE_BY_AGENCY: Final = Prepared(
     select(_BURDENED, func.count(_T.c.id.distinct()))
@@ -461,7 +463,7 @@ _OVERDUE_BY_AGENCY: Final = Prepared(
         .outerjoin(_H, and_(_H.c.id == _W.c.handoff, _W.c.owner.in_(("receiver", "holder", "head"))))
         .outerjoin(tables.staff, tables.staff.c.code == _T.c.lead)
     )
-    .where(_W.c.closed_at.is_(None), _W.c.due_at < bindparam("now"))
+    .where(_W.c.closed_at.is_(None), _W.c.due_at < bindparam("now"), _LISTED)
     .group_by(_BURDENED)
 )
 
@@ -544,15 +546,19 @@ _GROUP: Final = sql_case(
 ).label("group_")
 
 
-def exceptions(tx: Tx, now: datetime, filters: Filter | None = None, most: int = 200) -> Exceptions:
-    """Sort what is late or stuck into the board's groups; `most` rows are read of each."""
+def exceptions(
+    tx: Tx, now: datetime, filters: Filter | None = None, most: int = 200, *, tracks: bool = False
+) -> Exceptions:
+    """Sort what is late or stuck into the board's groups; `most` rows are read of each. `tracks`: those of suspicions too."""
     late = or_(_W.c.due_at < now, _W.c.kind == "queue", _STUCK)
     place = func.row_number().over(partition_by=_GROUP, order_by=_FIRST).label("place")
     total = func.count().over(partition_by=_GROUP).label("total")
     ranked = (
         select(_W.c.id, _GROUP, place, total)
         .join(_T, _T.c.id == _W.c.case_id)
-        .where(_W.c.closed_at.is_(None), late, *(filters.conditions() if filters else ()))
+        .where(
+            _W.c.closed_at.is_(None), late, *(() if tracks else (_LISTED,)), *(filters.conditions() if filters else ())
+        )
         .subquery()
     )
     shown = (

@@ -9,6 +9,9 @@ from workflow.ladder import Policy, Urgency
 from workflow.path import ASKED, ENDED, HELD
 from workflow.people import LEAD, WATCH
 
+#: Waits of a track (workflow/report.py): known to those alone who have to act on it.
+TRACK = frozenset({"report", "child_safety", "report_follow"})
+
 
 class Value:
     """A frozen value that can be made anew with some of its facts changed."""
@@ -190,11 +193,31 @@ class Proposal(Value):
 
 
 @dataclass(frozen=True)
+class Report(Value):
+    """A suspicion of abuse and its statutory track (workflow/report.py)."""
+
+    no: int
+    kind: str  #: child | elder | disability | dv
+    by: tuple[str, ...]  #: who raised it
+    at: datetime
+    reported_at: datetime | None = None  #: 通告・通報: the first one
+    to: str = ""  #: a code: whom the last report went to
+    means: str = ""  #: phone | fax | meeting
+    seen_at: datetime | None = None  #: 安全確認: the first one
+    ended_at: datetime | None = None
+    how: str = ""  #: a code: how an official ended it
+
+    @property
+    def open(self) -> bool:
+        return self.ended_at is None
+
+
+@dataclass(frozen=True)
 class Request(Value):
     """Something asked beside the path: 相談, 電話, 気がかり, 安否確認, 支援会議."""
 
     no: int
-    kind: str  #: talk | phone | concern | safety | conference | abuse
+    kind: str  #: talk | phone | concern | safety | conference
     by: str
     at: datetime
     handoff: int | None = None
@@ -231,7 +254,7 @@ class Case(Value):
     interval: str = ""  #: of the watcher's check-ins, a Span
     signs: int | None = None  #: id of the sealed warning signs
     danger: bool = False
-    abuse: bool = False
+    abuse: bool = False  #: suspected, and not found to be none
     deceased: bool = False
     decision: str = ""  #: "" | pending (事後承認) | made
     coordination: str = ""  #: "" | active | ended (区切り)
@@ -244,6 +267,7 @@ class Case(Value):
     issues: tuple[Issue, ...] = ()
     needs: tuple[Need, ...] = ()
     requests: tuple[Request, ...] = ()
+    reports: tuple[Report, ...] = ()
     handoffs: tuple[Handoff, ...] = field(default=())
     waits: tuple[Wait, ...] = field(default=())  #: the open ones
 
@@ -288,7 +312,9 @@ class Case(Value):
 
     @property
     def nearest(self) -> Wait | None:
-        return min((w for w in self.waits if w.paused_left is None), key=lambda w: w.due_at, default=None)
+        """The wait that lists show; a track's are in nobody's list."""
+        shown = (w for w in self.waits if w.paused_left is None and w.kind not in TRACK)
+        return min(shown, key=lambda w: w.due_at, default=None)
 
     def agencies(self) -> frozenset[str]:
         """Agencies that hold, watch or are being asked something of this case."""

@@ -17,6 +17,8 @@ BASES = ("consent", "art106_6", "law", "art69", "life")
 CONSENTS = ("full", "partial", "pending", "refused", "withdrawn", "not_sought")
 SCREENINGS = ("continue", "refer", "inform")
 LONGEST_INTERVAL = timedelta(days=93)
+#: Nobody gives these a later day: what climbed into a queue, and the duties of a track but for its next look.
+FIXED = frozenset({"queue", "report", "child_safety"})
 
 
 def must_lead(case: Case, act: Act) -> None:
@@ -64,7 +66,10 @@ def _recheck_basis(out: Outcome, handoffs: tuple[Handoff, ...]) -> None:
     own = out.act.town.staff[out.case.lead].agency if out.case.lead else out.act.town.body.code
     for handoff in handoffs:
         covered = [basis_for(out.case, handoff.to_agency, agency) for agency in (handoff.from_agency, own)]
-        if handoff.basis != "consent" or any(covered):
+        if handoff.basis != "consent":
+            continue
+        if other := next(filter(None, covered), ""):
+            out.put(handoff.become(basis=other))  # it rests on what still allows it
             continue
         reader, coordinators = reader_of(handoff), codes(out.act.town.coordinators) if handoff.held else ()
         moved = out.move(handoff, "withdraw", data={"why": "consent"}, withdraw_asked=False)
@@ -293,7 +298,7 @@ def extendable(case: Case, act: Act) -> list[Wait]:
     must_lead(case, act)
     coordinator = act.by is not None and act.by.has(Role.COORDINATOR)
     found = [
-        w for w in case.waits if w.kind != "queue" and w.paused_left is None and (coordinator or w.owner == "lead")
+        w for w in case.waits if w.kind not in FIXED and w.paused_left is None and (coordinator or w.owner == "lead")
     ]
     return sorted(found, key=lambda w: w.due_at)
 
@@ -358,15 +363,6 @@ def interim(case: Case, act: Act) -> Outcome:
         out.to_body("coordinator")
     out.tell("interim", *((before,) if before else ()), why="coordinator")
     return out.done()
-
-
-def abuse(case: Case, act: Act) -> Outcome:
-    """Suspected abuse: a flag of its own that nobody can decline; official and coordinators hear at once."""
-    if not case.open:
-        raise no.CaseClosed(number=case.number)
-    out = Outcome(case, act).become(abuse=True, danger=True)
-    out.note("case.abuse_suspected")
-    return out.tell("abuse", *codes(act.town.officials), *codes(act.town.coordinators), must=True).done()
 
 
 def _coordinator(act: Act) -> None:

@@ -109,6 +109,17 @@ _CHECK_IN = (
     Rung("5d", ("lead",), "tell"),
     Rung("7d", ("coordinator",), "queue"),
 )
+#: 通告・通報: everybody who may make it, and oftener than any other ladder, until somebody has.
+_REPORT = (
+    Rung("0", ("owner", "coordinator", "official")),
+    Rung("15min", ("coordinator", "official", "final")),
+    *(Rung(at, ("owner", "coordinator", "official", "final")) for at in ("45min", "2h", "6h", "12h")),
+)
+_CHILD_SAFETY = (
+    Rung("50%", ("owner",)),
+    Rung("75%", ("owner", "coordinator")),
+    *(Rung(at, ("owner", "coordinator", "official", "final")) for at in ("0", "3h", "12h")),
+)
 _QUEUE_AT_END = "queue"
 
 
@@ -151,6 +162,9 @@ DEFAULTS: Mapping[str, Policy] = {
     "recheck": Policy("1mo", "1mo", _to_queue(*_climb("lead", "coordinator", first="ask"))),
     "waitlist": Policy("1mo", "1mo", _to_queue(*_climb("receiver", "coordinator", first="ask"))),
     "result": Policy("1mo", "14d", _to_queue(Rung("1bd", ("holder",)), Rung("5bd", ("coordinator",), "tell"))),
+    "report": Policy("15min", "15min", _REPORT),
+    "child_safety": Policy("48h", "48h", _CHILD_SAFETY),
+    "report_follow": Policy("1mo", "1mo", _climb("official", "coordinator", "official final")),
     "danger": Policy(
         "15min", "15min", (Rung("0", ("roster",), "roster", emergency="0"),), emergency="15min",
         emergency_rungs=(Rung("0", ("roster",), "roster", emergency="0"),),

@@ -118,13 +118,13 @@ class Outcome:
 
     def tell(
         self, kind: str, *to: str | Reader, handoff: Handoff | None = None, soft: bool = False, must: bool = False,
-        wait: int | None = None, **data: object,
+        wait: int | None = None, urgent: bool = False, **data: object,
     ) -> Self:  # fmt: skip
-        """Say something to people (never to the speaker: they get the answer) or to rooms."""
+        """Say something to people (never to the speaker: they get the answer) or to rooms; `urgent` in a NORMAL case too."""
         readers = tuple(dict.fromkeys(Reader("staff", r) if isinstance(r, str) else r for r in to))
         readers = tuple(r for r in self._there(readers) if not (r.kind == "staff" and r.code == self.act.who))
         if readers:
-            urgent = self.case.urgency is not Urgency.NORMAL
+            urgent = urgent or self.case.urgency is not Urgency.NORMAL
             must = must or (self.case.urgency is Urgency.EMERGENCY and not soft)
             command = self.act.by is not None and self.act.by.has(Role.COORDINATOR)
             self.notices.append(

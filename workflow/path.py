@@ -58,8 +58,8 @@ CASE: tuple[Edge, ...] = (
     ),
     *_edges("suspend", ACTIVE_STAGES, "suspended", "approver", "second_person recheck_date"),
     *(e for stage in ACTIVE_STAGES for e in _edges("resume", ("suspended",), stage, "lead coordinator", back=True)),
-    *_edges("propose_closing", OPEN_STAGES, None, "lead coordinator", "reason_given no_open_offer"),
-    *_edges("close", OPEN_STAGES, "closed", "approver", "proposed second_person notice_over no_objection"),
+    *_edges("propose_closing", OPEN_STAGES, None, "lead coordinator", "reason_given no_open_offer tracks_ended"),
+    *_edges("close", OPEN_STAGES, "closed", "approver", "proposed second_person notice_over no_objection tracks_ended"),
     *_edges(
         "close_at_once", ("intake",), "closed", "lead coordinator", "reason_for_at_once no_accepted_handoff no_danger"
     ),

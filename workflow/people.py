@@ -172,6 +172,15 @@ class Phone:
     number: str
 
 
+@dataclass(frozen=True, slots=True)
+class ReportLine:
+    """A number to call when abuse is suspected."""
+
+    kind: str  #: child | elder | disability | dv
+    label: str
+    number: str
+
+
 @dataclass(frozen=True)
 class Town:
     """A municipality: everything that its file says, plus who is away just now."""
@@ -194,6 +203,7 @@ class Town:
     language: str = "ja"
     phones: tuple[Phone, ...] = ()
     oncall: tuple[OnCall, ...] = ()
+    reports: tuple[ReportLine, ...] = ()
     marks: tuple[str, ...] = ()
     districts: tuple[str, ...] = ()
     harsh: frozenset[int] = frozenset({1, 2, 7, 8, 12})  #: months when 会えていない is asked again in three days

@@ -6,11 +6,11 @@ always has at least one wait (I25), each with a due time, an owner and rungs tha
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from workflow.calendar import Hours, Span
-from workflow.case import Case, Handoff, Wait
+from workflow.case import TRACK, Case, Handoff, Report, Wait
 from workflow.ladder import AGAIN, Urgency
 from workflow.people import WATCH, Agency, Town
 from workflow.who import reach
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from workflow.outcome import Outcome
 
 MOVEMENT = "movement_"
+#: A child is seen within 48 hours of the report (児童相談所運営指針); a report that is written down late leaves a few minutes.
+CHILD_SEEN = timedelta(hours=48)
+LEFT = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Want:
     subject: str = ""
     paused: bool = False  #: the receiver's clock stands still
     span: str = ""  #: a duration that replaces the policy's (an agreed cadence)
+    wall: bool = False  #: EMERGENCY by the wall clock, however urgent the case is
 
     @property
     def key(self) -> tuple[str, int | None, str]:
@@ -50,6 +54,9 @@ def standing(case: Case, town: Town, at: datetime) -> Iterator[Want]:
         return
     yield from _stage(case, at)
     yield from _facts(case)
+    for report in case.reports:
+        if report.open:
+            yield _duty(report, at)
     for need in case.needs:
         if need.stuck:
             yield Want("next_step", "coordinator" if need.to_coordinator else "lead", subject=need.duty)
@@ -94,6 +101,17 @@ def _facts(case: Case) -> Iterator[Want]:
         yield Want("interim", "coordinator")
     if case.decision == "pending":
         yield Want("decision", "lead")
+
+
+def _duty(report: Report, at: datetime) -> Want:
+    """The one step of a track that comes next: report it, see the child, look again until an official ends it."""
+    about = f"{report.kind}:{report.no}"
+    if report.reported_at is None:
+        return Want("report", "lead", subject=about, wall=True)
+    if report.kind == "child" and report.seen_at is None:
+        due = max(report.reported_at + CHILD_SEEN, at + LEFT)
+        return Want("child_safety", "official", due=due, subject=about, wall=True)
+    return Want("report_follow", "official", subject=about)
 
 
 def _handoff(handoff: Handoff, case: Case, at: datetime) -> Iterator[Want]:
@@ -173,10 +191,11 @@ def open_wait(outcome: "Outcome", want: Want) -> Wait:
         policy = replace(policy, normal=want.span, high=_shorter(want.span, policy.high))
     hours = hours_for(want.owner, handoff, case, act.town, act.at)
     named = outcome.named_due(want.kind, want.handoff, want.subject) or want.due
-    due = named if named and named > act.at else policy.due(act.at, hours, case.urgency)
+    urgency = Urgency.EMERGENCY if want.wall else case.urgency
+    due = named if named and named > act.at else policy.due(act.at, hours, urgency)
     wait = Wait(
         id=act.fresh(), kind=want.kind, owner=want.owner, opened_at=act.at, due_at=due, policy=policy,
-        handoff=want.handoff, urgency=case.urgency, subject=want.subject,
+        handoff=want.handoff, urgency=urgency, subject=want.subject,
     )  # fmt: skip
     if want.paused:
         return wait.become(paused_left=hours.open_minutes(act.at, due))
@@ -287,6 +306,9 @@ def rearm(outcome: "Outcome", before: Urgency) -> None:
         return
     waits = []
     for wait in case.waits:
+        if wait.kind in TRACK:
+            waits.append(wait)  # by the law's clock, whatever the case's is
+            continue
         hours = agency_of(wait, case, act.town).hours
         sooner = wait.policy.due(act.at, hours, case.urgency)
         fresh = wait.become(urgency=case.urgency)

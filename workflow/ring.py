@@ -5,7 +5,7 @@ from datetime import datetime
 
 from workflow.case import Case, Handoff, Wait
 from workflow.handoff import expire, next_candidates, reader_of
-from workflow.ladder import Rung
+from workflow.ladder import Rung, Urgency
 from workflow.outcome import Act, Outcome, Reader
 from workflow.promise import Want, advance, hours_for, open_wait
 from workflow.stage import notice_over, prolong_notice
@@ -118,10 +118,11 @@ def _people(case: Case, wait: Wait, handoff: Handoff | None, rung: Rung, act: Ac
 def _say(out: Outcome, wait: Wait, handoff: Handoff | None, rung: Rung, readers: tuple[str | Reader, ...]) -> None:
     if rung.act in ("expire", "ask_approval") and not (handoff and handoff.last_candidate):
         return
-    loud = rung.act in ("tell", "queue", "expire", "roster", "next_candidate")
+    wall = wait.urgency is Urgency.EMERGENCY
+    loud = wall or rung.act in ("tell", "queue", "expire", "roster", "next_candidate")
     out.tell(
-        "ring", *readers, handoff=handoff, wait=wait.id, must=loud, what=wait.kind, act=rung.act, due=wait.due_at.isoformat(),
-        subject=wait.subject, urgency=wait.urgency.value,
+        "ring", *readers, handoff=handoff, wait=wait.id, must=loud, urgent=wall, what=wait.kind, act=rung.act,
+        due=wait.due_at.isoformat(), subject=wait.subject, urgency=wait.urgency.value,
     )  # fmt: skip
 
 

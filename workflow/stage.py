@@ -44,6 +44,7 @@ GUARDS: Mapping[str, Callable[[Case], bool]] = {
     "no_open_offer": lambda c: not c.asked,
     "no_accepted_handoff": lambda c: not c.held,
     "no_danger": lambda c: not (c.danger or c.abuse) and c.urgency is not Urgency.EMERGENCY,
+    "tracks_ended": lambda c: not any(r.open for r in c.reports),
     "proposed": lambda c: c.proposal is not None,
     "no_objection": lambda c: c.proposal is None or not c.proposal.objections,
 }
@@ -252,6 +253,8 @@ def _close_at_once(case: Case, reason: str, act: Act) -> Outcome:
 
 
 def _close(case: Case, proposal: Proposal, act: Act) -> Outcome:
+    if not GUARDS["tracks_ended"](case):
+        raise no.FactsMissing(stage="closed", missing=("tracks_ended",), number=case.number)
     out = Outcome(case, act)
     # Whoever sent what ends with the case hears of it too (I23).
     readers = dict.fromkeys((*team(case, act.town), *(h.sender for h in case.held)))

@@ -29,6 +29,7 @@ class Command:
     listed: bool = True
     undo: str = ""  #: the words that take it back, {number} {n} filled in; empty: it says that nothing does
     doc: str = ""
+    writes: bool = False  #: what stands behind it in a person's own words is kept, and others read it
     heard: tuple[str, ...] = ()  #: those of the forms that are slips of the keyboard: understood, never shown
 
 
@@ -38,7 +39,7 @@ FORMS: dict[str, str] = {}  #: folded form → command name
 
 def command(
     usage: str, who: Who, *, also: str = "", heard: str = "", events: str = "", inside: bool = False, preview: bool = False,
-    listed: bool = True, undo: str = "",
+    listed: bool = True, undo: str = "", writes: bool = False,
 ) -> "Callable[[Callable[[Ask], Outcome | Reply]], Callable[[Ask], Outcome | Reply]]":  # fmt: skip
     """Enter a function into the book. `usage` begins with the word; `also` lists every other form, `heard` homophones."""
 
@@ -48,7 +49,7 @@ def command(
         forms = tuple(dict.fromkeys((word, *also.split(), *heard.split(), name)))
         BOOK[name] = Command(
             name, word, usage, who, forms, run, tuple(events.split()), inside, preview, listed, undo,
-            (run.__doc__ or "").strip(), tuple(heard.split()),
+            (run.__doc__ or "").strip(), writes, tuple(heard.split()),
         )  # fmt: skip
         for form in forms:
             taken = FORMS.setdefault(fold(form), name)

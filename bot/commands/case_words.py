@@ -162,6 +162,7 @@ def concern(ask: Ask) -> Outcome:
     events="handoff.offer",
     preview=True,
     undo="取下げ {number}#{n}",
+    writes=True,
 )
 def reassign(ask: Ask) -> Outcome | Reply:
     """Offer a case's lead to another agency; the present lead keeps it until acceptance."""

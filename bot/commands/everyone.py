@@ -13,7 +13,7 @@ from bot.words import at_local, find_day, strip_polite, whole_number
 from storage import cases, journal, people, waits
 from workflow import call, facts
 from workflow import refusals as no
-from workflow.case import Wait
+from workflow.case import TRACK, Wait
 from workflow.ladder import Urgency
 from workflow.outcome import Entry, Notice, Outcome, Reader
 from workflow.people import Absence, Role, Staff
@@ -198,7 +198,7 @@ def today(ask: Ask) -> Reply:
     questions = open_questions(ask)
     voice = ask.voice
     if not questions:
-        coming = min((w.due_at for c in ask.mine() for w in c.waits), default=None)
+        coming = min((w.due_at for c in ask.mine() for w in c.waits if w.kind not in TRACK), default=None)
         text = voice.say("today.none_next", day=voice.day(coming)) if coming else voice.say("today.none")
         return Reply(Message(text))
     text = voice.say("today.text", count=len(questions))
@@ -249,7 +249,7 @@ def stuck(ask: Ask) -> Reply:
     if not ask.speaker.has(Role.COORDINATOR, Role.OFFICIAL):
         raise no.CoordinatorsOnly()
     voice = ask.voice
-    found = cases.exceptions(ask.tx, ask.now, most=MOST_ROWS)
+    found = cases.exceptions(ask.tx, ask.now, most=MOST_ROWS, tracks=True)
     rows = [row for group in found for row in group.rows]
     if not rows:
         return Reply(Message(voice.say("stuck.none")))

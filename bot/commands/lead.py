@@ -222,7 +222,7 @@ def interval(ask: Ask) -> Outcome:
     return facts.set_interval(case, span, ask.act(), lengthen=lengthen)
 
 
-@command("サイン 番号 文", "lead", also="signs", inside=True)
+@command("サイン 番号 文", "lead", also="signs", inside=True, writes=True)
 def signs(ask: Ask) -> Outcome:
     """What the watcher looks out for, in the words of the people who know the household; kept sealed."""
     case = ask.case()
@@ -284,9 +284,3 @@ def normal(ask: Ask) -> Outcome:
             what="lowering", number=case.number, choices=tuple((w, f"通常 {case.number} {w}") for w in words)
         )
     return facts.set_urgency(case, Urgency.NORMAL, ask.act(), code=code)
-
-
-@command("虐待 番号", "team", also="ぎゃくたい 虐待かも 虐待の疑い abuse", inside=True)
-def abuse(ask: Ask) -> Outcome:
-    """Suspected abuse: a track of its own that nobody can decline; telephone first."""
-    return facts.abuse(ask.case(), ask.act())

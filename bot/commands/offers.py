@@ -240,7 +240,7 @@ def consider(ask: Ask) -> Outcome:
     return decisions.consider(case, handoff, until, ask.act())
 
 
-@command("質問 番号 知りたいこと", "asked", also="しつもん 質問します ask question", events="handoff.ask")
+@command("質問 番号 知りたいこと", "asked", also="しつもん 質問します ask question", events="handoff.ask", writes=True)
 def question(ask: Ask) -> Outcome:
     """Ask the sender one thing at a time; the clock stands still meanwhile."""
     case, handoff = ask.pick("ask")
@@ -254,7 +254,7 @@ def question(ask: Ask) -> Outcome:
     "辞退 番号 理由", "asked",
     also="辞退します じたい むり 無理 無理です 難しい 難しいです むずかしい むずかしいです お受けできない お受けできません おうけできない 受けられない decline",
     heard="事態",
-    events="handoff.decline", undo="やはり {number}#{n}",
+    events="handoff.decline", undo="やはり {number}#{n}", writes=True,
 )  # fmt: skip
 def decline(ask: Ask) -> Outcome:
     """Say no with a code; the next step follows by itself. Volunteers need no code."""
@@ -295,7 +295,7 @@ def place_free(ask: Ask) -> Outcome:
 # -- the sender
 
 
-@command("回答 番号", "sender", also="かいとう answer", heard="解答 解凍", events="handoff.answer")
+@command("回答 番号", "sender", also="かいとう answer", heard="解答 解凍", events="handoff.answer", writes=True)
 def answer(ask: Ask) -> Outcome:
     """Answer the receiver's question."""
     case, handoff = ask.pick("answer")

@@ -5,6 +5,7 @@ from typing import Final
 from bot.pages.frame import Desk, View, urgency
 from bot.voice.scene import Scene
 from workflow.case import Case, Handoff, Wait
+from workflow.report import seen_by
 from workflow.who import reach
 
 STATIONS: Final = ("intake", "untangling", "role_division", "support", "watching")
@@ -94,6 +95,7 @@ def holders(found: Desk, case: Case) -> list[View]:
 
 def panel(found: Desk, case: Case, mark: str) -> View:
     """What stands beside the conversation."""
+    case = seen_by(found.me, case, found.town, found.now)
     held = holders(found, case)
     waits = sorted(case.waits, key=lambda w: w.due_at)[:5]
     return {

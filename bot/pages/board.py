@@ -132,7 +132,8 @@ def _options(rows: Iterable[tuple[str, str]], chosen: str | None) -> list[View]:
 def _exceptions(
     tx: Tx, found: Desk, chosen: Filter, words: dict[int, str], hidden: list[tuple[str, str]]
 ) -> list[View]:
-    groups = cases.exceptions(tx, found.now, chosen, MANY if found.query("show") else FEW)
+    most = MANY if found.query("show") else FEW
+    groups = cases.exceptions(tx, found.now, chosen, most, tracks=_everything(found))
     sorted_ = {"silent": groups.unanswered, "declined": groups.refused_twice, "late": _late(groups)}
     shown = []
     for id_, title, sign in GROUPS:

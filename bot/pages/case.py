@@ -19,9 +19,11 @@ from storage import cases, conversation, journal, marks, texts
 from storage.journal import Line
 from storage.tx import Tx
 from workflow import number as numbers
-from workflow.case import Case, Handoff, Issue, Wait
+from workflow.case import TRACK, Case, Handoff, Issue, Wait
+from workflow.ladder import Urgency
 from workflow.people import LEAD, Role
 from workflow.promise import climbs_to
+from workflow.report import aware, seen_by
 from workflow.who import knows, reach, stands, team
 
 LINES: Final = 20
@@ -45,6 +47,8 @@ def _view(tx: Tx, found: Desk, number: str) -> View | None:
     one = cases.load(tx, number, lock=False)
     if one is None or not knows(found.reader, one, found.town, found.now):
         return None
+    knows_all = aware(found.reader, one, found.town, found.now)
+    one = seen_by(found.reader, one, found.town, found.now)
     back = f"/cases/{one.number}"
     place = f"case:{one.number}"
     hidden = saying.fields(found, place, back)
@@ -57,12 +61,17 @@ def _view(tx: Tx, found: Desk, number: str) -> View | None:
     if not shown["whole"]:
         heed = texts.get(tx, one.signs) if one.signs and _watches(found, one) else None
         return shown | {"heed": heed}
-    lines = journal.read(tx, one.id)
+    lines = [line for line in journal.read(tx, one.id) if knows_all or not _of_track(line)]
     return shown | {
         "path": path.view(found, one, lines), "holders": holders(found, one), "waits": _waits(found, one),
         "issues": _issues(found, one, hidden), "timeline": _timeline(found, one, lines), "written": _written(tx, found, one),
-        "letters": fates.of_case(tx, found, one.id, one.number, _most(found, "letters"), LINES),
+        "letters": fates.of_case(tx, found, one.id, one.number, _most(found, "letters"), LINES, whole=knows_all),
     }  # fmt: skip
+
+
+def _of_track(line: Line) -> bool:
+    """Say whether a line tells of a suspicion: those who need not act on it do not see it."""
+    return line.kind.startswith("report.") or line.kind == "case.abuse_suspected" or line.data.get("wait") in TRACK
 
 
 def whole(found: Desk, one: Case) -> bool:
@@ -92,12 +101,17 @@ def _head(found: Desk, one: Case, mark: str, *, erased: bool) -> View:
         "number": one.number, "mark": mark, "urgency": urgency(found, one.urgency.value), "tags": tags, "since": since,
         "stage": {"id": one.stage, "label": voice.label("stage", one.stage)}, "open": one.open,
         "looks": f"/looks?number={one.number}" if may_see(found) else "",
-        "phones": _phones(found) if one.open and one.urgency.value == "emergency" else [],
+        "phones": _phones(found, one),
     }  # fmt: skip
 
 
-def _phones(found: Desk) -> list[View]:
-    rows = [(row.name, row.phone) for row in found.town.on_duty(found.now)[:1]]
+def _phones(found: Desk, one: Case) -> list[View]:
+    """まず電話を: in an emergency, and while a suspicion of abuse is open, for those who know of it."""
+    suspected = {r.kind for r in one.reports if r.open}
+    if not one.open or not (suspected or one.urgency is Urgency.EMERGENCY):
+        return []
+    rows = [(line.label, line.number) for line in found.town.reports if line.kind in suspected]
+    rows += [(row.name, row.phone) for row in found.town.on_duty(found.now)[:1]]
     rows += [(p.label, p.number) for p in found.town.phones]
     return [{"label": label, "number": number} for label, number in dict.fromkeys(rows)]
 
@@ -159,6 +173,10 @@ def _moves(found: Desk, one: Case) -> list[View]:
         groups.append(_group(found, "調整役", one.number, ("仮担当", "区切り", "会議", "承認")))
     elif me.has(Role.OFFICIAL):
         groups.append(_group(found, "市担当課", one.number, ("決定", "招集", "承認")))
+    if not me.volunteer:
+        tracked = ("通報済", "安全確認", *(("虐待終了",) if me.has(Role.OFFICIAL) else ()))
+        words = ("虐待", *(tracked if any(r.open for r in one.reports) else ()))
+        groups.append(_group(found, "虐待かもしれないとき", one.number, words))
     words = ("急ぎ", "緊急", "通常") if leads else ("急ぎ", "緊急")
     return [*groups, _group(found, "急ぎぐあいと相談", one.number, (*words, "気がかり", "相談", "電話", "話しました"))]
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from bot.looks import named
 from bot.pages import beside, naming, saying
-from bot.pages.frame import Desk, NotFound, View, at, clock, show
+from bot.pages.frame import Desk, NotFound, View, at, clock, phones, show
 from bot.pages.saying import OWN
 from bot.reading import Reading
 from bot.voice import echo
@@ -182,11 +182,17 @@ def _last(found: Desk, row: LetterRow | None) -> str:
 def _head(found: Desk, room: str | None) -> View:
     if room is None:
         about = found.t("あなたとつなぎだけの部屋")
-        return {"name": found.t("じぶんの部屋"), "about": about, "back": "/chat", "help": "/help"}
+        return {
+            "name": found.t("じぶんの部屋"),
+            "about": about,
+            "back": "/chat",
+            "help": "/help",
+            "phones": phones(found),
+        }
     members = len(found.town.members.get(room, ()))
     name = found.voice.name(found.reader.code)
     about = found.t("機関の部屋・{n}人 {name}として参加", n=members, name=name)
-    return {"name": found.voice.agency(room), "about": about, "back": "/chat", "help": "/help"}
+    return {"name": found.voice.agency(room), "about": about, "back": "/chat", "help": "/help", "phones": phones(found)}
 
 
 def _composer(found: Desk, place: str) -> View:

@@ -4,9 +4,11 @@ import re
 from typing import Final
 
 from bot.pages.frame import Desk, View, at
+from bot.voice.cards import TRACK_NOTICES
 from storage import figures, letters
 from storage.letters import LetterRow
 from storage.tx import Tx
+from workflow.case import TRACK
 
 #: What adapters call it when something did not arrive → what people call it.
 REASONS: Final = (
@@ -47,9 +49,10 @@ def reason(found: Desk, row: LetterRow) -> str:
     return found.t(known, platform=found.voice.label("platform", row.surface)) if known else ""
 
 
-def of_case(tx: Tx, found: Desk, case_id: int, number: str, most: int, step: int) -> View:
-    """The letters about a case that had to be brought somewhere, newest first."""
+def of_case(tx: Tx, found: Desk, case_id: int, number: str, most: int, step: int, *, whole: bool) -> View:
+    """The letters about a case that had to be brought somewhere, newest first; not `whole`: without those of a track."""
     rows = letters.of_case(tx, case_id, most + 1, outside=True)
+    rows = [row for row in rows if whole or not (row.kind in TRACK_NOTICES or row.doc.get("what") in TRACK)]
     shown: View = {"rows": [_row(found, row) for row in rows[:most]], "open": most > step}
     if len(rows) > most:
         href = f"/cases/{number}?letters={most + step}#letters"

@@ -266,7 +266,17 @@ def _frame(found: Desk, title: str, section: str) -> View:
         "path": path,
         "session_left": found.left,
         "pulse": found.pulse,
+        "phones": phones(found),
     }
+
+
+def phones(found: Desk) -> list[View]:
+    """緊急の電話: 119 and 110, who is on duty, the town's own numbers, and inside those for a suspicion of abuse."""
+    town = found.town
+    rows = [(found.t("救急・消防"), "119"), (found.t("警察"), "110")]
+    rows += [(row.name, row.phone) for row in town.on_duty(found.now)[:1]] + [(p.label, p.number) for p in town.phones]
+    rows += [(line.label, line.number) for line in town.reports] if found.me else []
+    return [{"label": label, "number": number} for label, number in dict.fromkeys(rows)]
 
 
 def _theme(request: Request) -> str:

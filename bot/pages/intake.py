@@ -8,6 +8,7 @@ from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from adapters.base import Address, Inbound, Said, Sender
+from bot import guard
 from bot.pages.frame import TAKES_IN, Desk, nonce, show
 from bot.record import record
 from bot.sign import hashed
@@ -75,7 +76,7 @@ async def intake(found: Desk) -> Response:
     errors = _errors(found, draft)
     if errors:
         return _asked(found, 1, draft, errors)
-    if errors := _too_long(found, draft):
+    if errors := _too_long(found, draft) or _barred(found, draft):
         return _asked(found, 2, draft, errors)
     if step == 1:
         return _asked(found, 2, draft)
@@ -123,6 +124,12 @@ def _too_long(found: Desk, draft: Draft) -> dict[str, str]:
         for name, n in written.items()
         if n > LONGEST
     }
+
+
+def _barred(found: Desk, draft: Draft) -> dict[str, str]:
+    """マイナンバー is not taken, not even into the sealed story (domain.md §4.1)."""
+    said = found.t("マイナンバーは、ここには書けません。番号を消してください")
+    return {name: said for name in WRITTEN if guard.my_numbers(getattr(draft, name))}
 
 
 # -- the three steps

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from adapters.base import Address, Chose, Inbound, Said, Sender
+from bot.pages import guarded
 from bot.pages.frame import TAKES_IN, Desk, View, back_to, clock, nonce
 from bot.reading import as_written, undone_by
 from bot.voice import echo
@@ -31,6 +32,8 @@ async def say(found: Desk) -> Response:
     place = form.get("room", "")
     room = place if place in found.reader.agencies else None
     what = _what(form)
+    if isinstance(what, Said) and (asked := guarded.second_thought(found, what.text, form, room)):
+        return asked
     if what is not None:
         said = what.says if isinstance(what, Chose) else what.text
         token = what.token if isinstance(what, Chose) else ""

@@ -151,7 +151,9 @@ async function refresh() {
 
 // Another window of this browser has become somebody else: this one says so, and nothing on it can be pressed any more.
 async function part(answer) {
-  const said = $("#main", new DOMParser().parseFromString(await answer.text(), "text/html"));
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const said = $("#main", page);
+  document.body.className = page.body.className;
   delete document.body.dataset.events;
   stream?.close();
   $$("main ~ *, nav.tabs, aside.demo").forEach((e) => e.remove());
@@ -260,6 +262,8 @@ async function send(form, data) {
     const here = new URL(answer.url).pathname === location.pathname;
     rest(form);
     if (answer.status === 409) { keepDraft(form); await part(new Response(text)); return; }
+    // A second thought before these words are sent: they wait in its field.
+    if (answer.status === 422) { await part(new Response(text)); $("[data-focus]")?.focus(); return; }
     if (!answer.ok) throw new Error(String(answer.status));
     if (!here || !$$("[data-live]").length) { location.assign(answer.redirected ? answer.url : location.href); return; }
     // What was typed while these words were on their way is not wiped with them, and goes next if it was sent.
@@ -413,7 +417,7 @@ document.addEventListener("click", (event) => {
   if (at.closest("[data-open=keys]")) openKeys();
   if (at.closest("[data-reconnect]")) { listen(); refresh(); }
   if (at.closest("[data-print]")) print();
-  for (const open of $$("details.me[open]")) if (!open.contains(at)) open.open = false;
+  for (const open of $$("details.me[open], details.call[open]")) if (!open.contains(at)) open.open = false;
   const off = at.closest("[aria-disabled=true]");
   if (off) { event.preventDefault(); event.stopImmediatePropagation(); }
 }, true);

@@ -27,6 +27,7 @@ from bot.town.entries import (
     OFFICE_HOURS,
     ONCALL,
     POLICY,
+    REPORT,
     STAFF,
     TOP,
     VOLUNTEER_KINDS,
@@ -43,9 +44,9 @@ from bot.town.former import FORMER
 from bot.town.lines import Path, places
 from bot.town.usual import defaults, show, usual, usual_waits
 from workflow.calendar import VOLUNTEER_WEEK, WEEKDAYS, Hours, expand_closed, hours_from
-from workflow.ladder import Policy, Rung
+from workflow.ladder import DEFAULTS, Policy, Rung
 from workflow.path import STAGES
-from workflow.people import LEAD, WATCH, Absence, Agency, Code, Duty, OnCall, Phone, Post, Role, Staff, Town
+from workflow.people import LEAD, WATCH, Absence, Agency, Code, Duty, OnCall, Phone, Post, ReportLine, Role, Staff, Town
 
 __all__ = [
     "Doc", "NotUtf8", "TownMistake", "build", "defaults", "diff", "parse", "read", "show", "staff_csv", "text_of",
@@ -120,12 +121,16 @@ def build(doc: Doc, *, version: int, absences: Sequence[Absence] = (), years: ra
         conditions=_codes(doc["condition"]),
         missing=_codes(doc["missing"]),
         closings=_codes(doc["closing"]),
-        policies={kind: _policy(p) for kind, p in doc["waits"].items()},
+        policies={
+            **DEFAULTS,
+            **{kind: _policy(p) for kind, p in doc["waits"].items()},
+        },  # kept before there were some: the usual
         stages=dict(doc["stages"]),
         sentences={language: dict(said) for language, said in doc["sentences"].items()},
         language=city["language"],
         phones=tuple(Phone(p["label"], p["number"]) for p in city["phones"]),
         oncall=tuple(_oncall(o) for o in doc["oncall"]),
+        reports=tuple(ReportLine(r["kind"], r["label"], r["number"]) for r in doc.get("report") or usual()["report"]),
         marks=tuple(doc["marks"]),
         districts=tuple(city["districts"]),
         harsh=frozenset(city["harsh"]),
@@ -277,6 +282,7 @@ class _Reading(Page):
         staff = self._people(agencies)
         doc: Doc = {"municipality": city, "agency": agencies, "staff": staff}
         doc["oncall"] = self._oncall({s["code"] for s in staff})
+        doc["report"] = self._report()
         doc |= {kind: self._codes(kind) for kind in CODE_LISTS}
         doc["waits"] = self._waits()
         doc["stages"] = self._stages()
@@ -445,6 +451,15 @@ class _Reading(Page):
                 )
             row["staff"] = row["staff"] or None
         return rows
+
+    def _report(self) -> list[Doc]:
+        """The numbers to call when abuse is suspected: a kind that the town writes has the town's alone."""
+        given = [self.entry(("report", i), one, REPORT) for i, one in enumerate(self._entries("report"))]
+        for i, one in enumerate(given):
+            if one in given[:i]:
+                self.refuse(("report", i), f"「{one['label']}」({one['number']})は二度書かれています。")
+        written = {one["kind"] for one in given}
+        return given + [dict(one) for one in usual()["report"] if one["kind"] not in written]
 
     def _codes(self, kind: str) -> list[Doc]:
         """Lay the town's entries of a code list over the usual ones, by code."""

@@ -45,6 +45,9 @@ WAITS: Final[Mapping[str, str]] = {
     "waitlist": "空き待ちの見直し",
     "result": "結果の報告",
     "danger": "緊急の当番への電話",
+    "report": "虐待の疑いの通報",
+    "child_safety": "子どもの安全の確認(通報から48時間)",
+    "report_follow": "通報のあとの確認",
 }
 UNITS: Final[Mapping[str, str]] = {
     "bd": "営業日",
@@ -76,6 +79,12 @@ KIND_NAMES: Final[Mapping[str, str]] = {
     "outreach": "アウトリーチの機関",
     "host": "受け入れ先",
     "watcher": "見守り協力者",
+}
+ABUSE: Final[Mapping[str, str]] = {
+    "child": "児童虐待",
+    "elder": "高齢者虐待",
+    "disability": "障害者虐待",
+    "dv": "DV",
 }
 LISTS: Final[Mapping[str, str]] = {
     "duty": "役割",
@@ -161,6 +170,7 @@ def diff(old: Doc | None, new: Doc) -> list[str]:
         *_agencies(old, new),
         *_people(old, new),
         *_oncall(old["oncall"], new["oncall"]),
+        *_report(old.get("report") or new["report"], new["report"]),
         *(said for kind in CODE_LISTS for said in _listed(kind, old[kind], new[kind])),
         *_waits(old["waits"], new["waits"]),
         *_stages(old["stages"], new["stages"]),
@@ -241,6 +251,13 @@ def _oncall(was: Sequence[Doc], now: Sequence[Doc]) -> Iterator[str]:
             yield f"当番表から「{_shift(row)}」がなくなります。"
     if was != now and sorted(map(_shift, was)) == sorted(map(_shift, now)):
         yield "当番表の順番が変わります。"
+
+
+def _report(was: Sequence[Doc], now: Sequence[Doc]) -> Iterator[str]:
+    for row in (r for r in now if r not in was):
+        yield f"{ABUSE[row['kind']]}の疑いのときの電話に「{row['label']} {row['number']}」が入ります。"
+    for row in (r for r in was if r not in now):
+        yield f"{ABUSE[row['kind']]}の疑いのときの電話から「{row['label']} {row['number']}」がなくなります。"
 
 
 def _shift(row: Doc) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final, NoReturn, cast
 from zoneinfo import available_timezones
 
 from bot.town.lines import Path
+from workflow import report
 from workflow.calendar import WEEKDAYS, Span, expand_closed, hours_from
 from workflow.people import Role
 
@@ -220,6 +221,15 @@ def _days(page: Page, path: Path, value: object) -> list[str]:
     return [day for day in WEEKDAYS if day in named]
 
 
+def _number(page: Page, path: Path, value: object) -> str:
+    number = words(page, path, value)
+    if not re.fullmatch(r"[#+0-9][0-9()-]{2,19}", number):
+        page.refuse(
+            path, f"電話番号「{number}」は、189 や #8008、04-0000-0000 のように、数字と # と - で書いてください。"
+        )
+    return number
+
+
 def _email(page: Page, path: Path, value: object) -> str:
     address = maybe(page, path, value)
     if address and not re.fullmatch(r"[^\s@<>,;\"]{1,64}@([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,63}", address, re.I):
@@ -424,6 +434,11 @@ ONCALL: Final = {
     "from": Entry(_clock, "00:00"),
     "to": Entry(_clock, "00:00"),
 }
+REPORT: Final = {
+    "kind": Entry(one_of(report.KINDS, "虐待の種類"), must=True),
+    "label": Entry(words, must=True),
+    "number": Entry(_number, must=True),
+}
 _LISTED: Final = {"code": Entry(_code, must=True), "label": Entry(words), "use": Entry(_flag, True)}
 DUTY: Final = {**_LISTED, "fields": Entry(listed(words), []), "meets_person": Entry(_flag, True)}
 CODE: Final = {
@@ -444,6 +459,7 @@ TOP: Final = (
     "agency",
     "staff",
     "oncall",
+    "report",
     *CODE_LISTS,
     "waits",
     "stages",

@@ -77,6 +77,7 @@ def show(doc: Doc) -> str:
         out[kind] = [entry if kind in CODE_LISTS else _said(entry) for entry in doc[kind]]
         codes = {entry["code"] for entry in doc[kind]} if kind in CODE_LISTS else set()
         out[kind] += [{"code": e["code"], "use": False} for e in usual().get(kind, []) if e["code"] not in codes]
+    out["report"] = doc.get("report") or usual()["report"]
     out |= {key: doc[key] for key in ("waits", "stages", "sentences", "limits")}
     out["retention"] = doc.get("retention") or usual()["retention"]
     return tomlkit.dumps(out)

@@ -28,7 +28,7 @@ CASE_WORDS: Final = {
     "decide": "決定 {n}", "reviewed": "見直し {n}", "case_resume": "再開 {n}", "consent_full": "同意 {n} あり",
     "consent_refused": "同意 {n} なし", "consent_pending": "同意 {n} 未", "screen_continue": "見立て {n} 続ける",
     "screen_refer": "見立て {n} 他機関へ", "screen_inform": "見立て {n} 情報提供", "offer": "依頼 {n}", "watcher": "依頼 {n} 見守り",
-    "conference_none": "会議なし {n}", "open": "{n}",
+    "conference_none": "会議なし {n}", "open": "{n}", "reported": "通報済 {n}", "seen_safe": "安全確認 {n}", "end_report": "虐待終了 {n}",
 }  # fmt: skip
 #: Whose each of them is.
 CASE_ACTORS: Final = {
@@ -38,6 +38,8 @@ CASE_ACTORS: Final = {
 GLYPHS: Final = {
     "変わりなし": "same", "気になる": "waves", "姿は見た": "lamp", "会えず": "door", "電話": "phone", "電話した": "phone", "電話出ない": "phone",
 }  # fmt: skip
+#: Of a track: its cards are made for those alone who may press them.
+TRACKED: Final = frozenset({"reported", "seen_safe", "end_report"})
 WIDEST: Final = 20  #: full-width letters on a button (LINE's limit is 20 letters)
 
 OFFER: Final = ("accept", "accept_if", "consider", "ask", "decline")
@@ -156,6 +158,11 @@ class Buttons:
     def _case(self, name: str, style: Style) -> None:
         s, case = self.scene, self.scene.case
         if case is None or not case.open or (case.deceased and name not in ("approve", "open")):
+            return
+        if name in TRACKED:
+            kind = s.wait.subject.partition(":")[0] if s.wait else str(s.data.get("abuse", ""))
+            if s.has(Role.OFFICIAL) or name != "end_report":
+                self.put(f"button.{name}", f"{CASE_WORDS[name].format(n=case.number)} {kind}".strip(), style)
             return
         actor = CASE_ACTORS.get(name, "lead")
         if s.stands(actor) and (name != "untangle" or "untangle" in moves("case", case.stage)):

@@ -9,11 +9,12 @@ from adapters.base import Choice, Message
 from bot.voice.buttons import CHECK_IN, GLYPHS, OFFER, Buttons
 from bot.voice.scene import Scene
 from bot.voice.speech import Voice
-from workflow.case import Case, Handoff, Wait
+from workflow.case import TRACK, Case, Handoff, Wait
 from workflow.ladder import Urgency
 from workflow.path import ENDED
 from workflow.people import LEAD, WATCH, Role, Staff, Town
 from workflow.promise import climbs_to
+from workflow.report import aware, seen_by
 
 Band = tuple[str, str, str]  #: tone (ok|soon|late|calm), what, and a line below
 Bar = tuple[str, str, int, int]  #: text, style (sender|holder|asked|interim), start and end in percent
@@ -51,8 +52,7 @@ class Card:
         facts = [(label, f"{value}\n{note}" if note else value) for label, value, note in self.facts]
         if self.band and self.band[1] not in self.text:
             facts.insert(0, (self.labels.get("band", ""), " ".join(filter(None, self.band[1:]))))
-        facts += [(label, number) for label, number in self.phones]
-        return Message(self.text, self.title, tuple(facts), self.choices)
+        return Message(self.text, self.title, (*self.phones, *facts), self.choices)
 
     def view(self, id: str, tokens: Mapping[str, str] | None = None) -> dict[str, object]:
         """The card as `parts/card.html` draws it; `tokens` are the buttons' names by the words they say."""
@@ -99,9 +99,12 @@ def card(
     reader: Staff | None, room: str | None, town: Town, at: datetime, voice: Voice, mark: str,
 ) -> Card:  # fmt: skip
     """Make a notice's card for one reader (or a room): from the case as it stands, with the buttons that are legal now."""
-    if case is not None and handoff is not None:
-        handoff = case.handoff(handoff.id) or handoff
+    if case is not None:
+        case = seen_by(reader, case, town, at)
+        handoff = (case.handoff(handoff.id) or handoff) if handoff else None
     scene = Scene(kind, data, case, handoff, wait, reader, room, town, at, voice, mark)
+    if kind in TRACK_NOTICES or str(data.get("what", "")) in TRACK or (wait is not None and wait.kind in TRACK):
+        return _track(scene)
     if kind == "ring":
         return _ring(scene)
     if kind in ("offer", "answered", "without") and handoff is not None:
@@ -161,6 +164,46 @@ def _phones(s: Scene) -> tuple[tuple[str, str], ...]:
     found |= {row.name: row.phone for row in town.on_duty(s.at)[:1]}
     found |= {p.label: p.number for p in town.phones}
     return tuple(found.items())
+
+
+# -- the track of a suspicion: outside only that somebody should telephone
+
+#: What tells of a track; those that call for the telephone first.
+TRACK_NOTICES: Final = frozenset({"abuse", "report_made", "report_seen", "report_ended"})
+CALLING: Final = frozenset({"abuse", "report", "child_safety"})
+#: What is pressed on each.
+DUTIES: Final = {
+    "abuse": ("reported", "seen_safe"), "report_made": ("seen_safe",), "report": ("reported",), "child_safety": ("seen_safe",),
+    "report_follow": ("seen_safe", "end_report"),
+}  # fmt: skip
+
+
+def _track(s: Scene) -> Card:
+    case, what = s.case, str(s.data.get("what") or (s.wait.kind if s.wait else s.kind))
+    what = s.kind if s.kind in TRACK_NOTICES else what
+    if case is None or s.reader is None or not aware(s.reader, case, s.town, s.at):
+        return _framed(s, s.say("card.unknown.title"), s.say("card.unknown"))
+    over = (s.kind == "ring" and not s.is_open(s.wait)) or not any(r.open for r in case.reports)
+    phones = () if over or what not in CALLING else _to_dial(s)
+    if s.voice.outside:
+        named = "card.call_now" if phones else "card.unknown"
+        return _framed(s, s.say(f"{named}.title"), s.say(named), phones=phones)
+    key = f"card.{what}" if s.kind in TRACK_NOTICES else f"ring.{what}"
+    if over and s.kind == "ring":
+        return _framed(s, s.say(f"{key}.title"), s.say("ring.over"), band=("ok", s.say("band.settled"), ""))
+    facts = tuple((s.say(f"row.{name}"), s.words[name], "") for name in ("abuse", "to", "how") if s.words.get(name))
+    found = Buttons(s).add(*(DUTIES.get(what, ()) if not over else ()), primary=DUTIES.get(what, ("",))[0])
+    text = s.say(key if s.kind in TRACK_NOTICES or s.wait is None or s.owns(s.wait) else f"{key}.tell")
+    shown = {"wait": s.chip(s.wait), "next": s.voice.label("wait", s.wait.kind)} if s.wait and s.is_open(s.wait) else {}
+    return _framed(s, s.say(f"{key}.title"), text, facts=facts, phones=phones, choices=found.done(), **shown)
+
+
+def _to_dial(s: Scene) -> tuple[tuple[str, str], ...]:
+    """Inside the lines for what is suspected, then the row on duty and the town's own; outside the town's own alone."""
+    open_ = {r.kind for r in s.case.reports if r.open} if s.case else set()
+    lines = () if s.voice.outside else tuple((one.label, one.number) for one in s.town.reports if one.kind in open_)
+    duty = tuple((row.name, row.phone) for row in s.town.on_duty(s.at)[:1])
+    return tuple(dict.fromkeys((*lines, *duty, *((p.label, p.number) for p in s.town.phones))))
 
 
 # -- an offer, in each of its states
@@ -618,12 +661,12 @@ BARRED: Final = frozenset({"accepted", "connected", "agreed", "assigned"})
 SILENT: Final = frozenset(
     {
         "stood_down", "withdrawn", "mistake", "expired_receiver", "moved", "closed", "death", "closing_stopped", "proposal_withdrawn",
-        "request_answered", "coordination_ended", "urgency_raised", "urgency_lowered", "abuse", "reconsulted", "convened", "result",
+        "request_answered", "coordination_ended", "urgency_raised", "urgency_lowered", "reconsulted", "convened", "result",
         "assigned_away", "completed_told", "case_resumed", "lead_changed", "conference",
     }
 )  # fmt: skip
 #: Where the telephone comes first.
-LOUD: Final = frozenset({"urgency_raised", "emergency_opened", "abuse", "safety", "next_candidates", "expired"})
+LOUD: Final = frozenset({"urgency_raised", "emergency_opened", "safety", "next_candidates", "expired"})
 
 
 #: In which states what these tell of is still so, and the handoff's day is theirs.

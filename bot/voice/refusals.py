@@ -264,6 +264,7 @@ SUPPLIES: Final[Mapping[str, tuple[Pair, ...]]] = {
     "no_open_offer": (("withdraw", "取下げ {n}"),),
     "no_accepted_handoff": (("show", "{n}"),),
     "no_danger": (("ask_coordinator", "相談 {n}"),),
+    "tracks_ended": (("ask_coordinator", "相談 {n}"),),
     "no_contact_procedure": (("ask_coordinator", "相談 {n}"),),
 }
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cached_property
 
 from bot.voice.speech import Voice
-from workflow.case import Case, Handoff, Wait
+from workflow.case import TRACK, Case, Handoff, Wait
 from workflow.handoff import basis_for, skipped
 from workflow.ladder import Urgency
 from workflow.people import LEAD, Agency, Role, Staff, Town
@@ -289,6 +289,12 @@ class Scene:
                 return voice.label("room", value)
             case "span":
                 return voice.span(value)
+            case "abuse":
+                return voice.label("abuse", value)
+            case "to":
+                return voice.label("report_to", value)
+            case "how":
+                return voice.label("report_end", value)
             case "stage" | "urgency" | "duty" | "missing" | "condition" | "proposal" | "means":
                 return voice.label(key, value)
         return value
@@ -297,6 +303,8 @@ class Scene:
         """A wait's subject: a request (talk:3), a duty (next_step), a wait it was climbed from (queue), a person (緊急)."""
         voice = self.voice
         kind, _, no = subject.partition(":")
+        if self.wait is not None and self.wait.kind in TRACK:
+            return {"abuse": voice.label("abuse", kind)}
         if no and self.case:
             made = next((r for r in self.case.requests if str(r.no) == no), None)
             return {

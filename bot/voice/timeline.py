@@ -11,6 +11,7 @@ from workflow.case import Case, Handoff
 _CODES: Final = {
     "result": "screening", "basis": "basis", "decision": "conference", "concern": "concern", "wish": "wish", "condition": "condition",
     "missing": "missing", "duty": "duty", "wait": "wait", "why": "reassigning",
+    "abuse": "abuse", "to": "report_to", "means": "means", "how": "report_end",
 }  # fmt: skip
 #: kind → what its `to` is.
 _DEST: Final = {"case.consent": "consent", "case.decision": "decision", "case.urgency": "urgency"}

@@ -191,6 +191,12 @@ MISTAKES = [
     (END + '[sentences.ja]\nthanks = "{number.__class__}"  # here\n', END, "使えません"),
     (END + '[sentences.ja]\nthanks = "{}"  # here\n', END, "使えません"),
     (END + '[stages]\nsupport = "見守り"  # here\n', END, "二つ"),
+    # numbers to call when abuse is suspected
+    (END + '[[report]]\nkind = "kids"  # here\nlabel = "児相"\nnumber = "189"\n', END, "虐待の種類"),
+    (END + '[[report]]\nkind = "child"\nlabel = "児相"\nnumber = "いちはやく"  # here\n', END, "数字と # と -"),
+    (END + '[[report]]  # here\nkind = "child"\nlabel = "児相"\n', END, "number"),
+    (END + 2 * '[[report]]\nkind = "dv"\nlabel = "町の窓口"\nnumber = "04-1111"\n'.replace("\n", "\n"), END, "二度"),
+    (END + '[[report]]\nkind = "dv"\nname = "町の窓口"  # here\nnumber = "04-1111"\n', END, "「name」という項目"),
     # people
     ('email = "kawamura.example.jp"  # here\n', 'email = "kawamura@example.jp"\n', "メールアドレス"),
     (HINO + 'chat = { lime = "U1" }  # here\n', HINO, "「line」ですか"),
@@ -461,6 +467,25 @@ def test_an_entry_of_a_list_changes_only_what_it_says() -> None:
     assert "limited" not in built.conditions
 
 
+def test_the_numbers_of_a_kind_are_the_towns_where_it_writes_some() -> None:
+    usual = {(one.kind, one.number) for one in town.parse(SMALL).reports}
+    assert usual == {
+        ("child", "189"), ("dv", "#8008"), ("dv", "#9110"), ("elder", "#9110"), ("disability", "#9110"),
+    }  # fmt: skip
+    own = town.parse(SMALL + '\n[[report]]\nkind = "dv"\nlabel = "町の窓口"\nnumber = "04-0000-0099"\n')
+    assert {(r.kind, r.number) for r in own.reports} == usual - {("dv", "#8008"), ("dv", "#9110")} | {
+        ("dv", "04-0000-0099")
+    }
+
+
+def test_a_document_of_before_has_the_usual_numbers_and_ladders() -> None:
+    old = town.read(SMALL)
+    del old["report"], old["waits"]["report"], old["waits"]["child_safety"], old["waits"]["report_follow"]
+    built = town.build(old, version=1)
+    assert built.policies == DEFAULTS and built.reports == town.parse(SMALL).reports
+    assert town.diff(old, town.read(SMALL)) == []
+
+
 def test_a_wait_changes_only_what_the_town_says() -> None:
     built = town.parse(SMALL + '[waits]\nreact = { normal = "3bd", high = "6bh" }\n')
     react = built.policies["react"]
@@ -510,6 +535,7 @@ def test_a_first_file_is_counted(doc: town.Doc) -> None:
         (END, END + '[[duty]]\ncode = "piano"\nlabel = "ピアノ"\n', "役割「ピアノ」が加わります。"),
         (END, END + '[[condition]]\ncode = "limited"\nuse = false\n', "引受の条件「期間限定」がなくなります。"),
         (END, END + '[sentences.ja]\nthanks = "ありがとう"\n', "文「thanks」(ja)が「ありがとう」に変わります。"),
+        (END, END + '[[report]]\nkind = "child"\nlabel = "児相 西"\nnumber = "04-1-2"\n', "児童虐待の疑いのときの電話に「児相 西 04-1-2」が入ります。"),
         (END, 'to = "08:00"\n', "当番表に「当直 04-0000-0001 mon,tue,wed,thu,fri,sat,sun 17:15-08:00」が入ります。"),
     ],
 )  # fmt: skip

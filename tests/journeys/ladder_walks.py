@@ -90,6 +90,9 @@ WALKS |= {
     "interim": after(consented, ("takahashi", "仮担当 {n}")),
     "waitlist": after(offered, ("ishii", "空き待ち {n} 10日後")),
     "result": active,
+    "report": after(consented, ("suzuki", "虐待 {n} 高齢")),
+    "child_safety": after(consented, ("suzuki", "虐待 {n} 子ども"), ("suzuki", "通報済 {n} 児相")),
+    "report_follow": after(consented, ("suzuki", "虐待 {n} 高齢"), ("suzuki", "通報済 {n} 市町村")),
 }  # fmt: skip
 
 #: A walk's wait, where it is not called like the walk.

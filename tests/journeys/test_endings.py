@@ -31,7 +31,7 @@ async def test_not_so_when_somebody_has_accepted_or_danger_was_suspected(town: T
     number = await town.accepted()
     await town.refused("suzuki", f"終結 {number} 情報提供のみ", "FactsMissing")
     number = await town.intake()
-    await town.says("suzuki", f"虐待 {number}")
+    await town.says("suzuki", f"虐待 {number} 高齢")
     assert "abuse" in await town.kinds("watanabe") and "abuse" in await town.kinds("takahashi")
     refusal = await town.refused("suzuki", f"終結 {number} 情報提供のみ", "FactsMissing")
     assert refusal.choices, "it says what to do"

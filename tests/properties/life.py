@@ -30,7 +30,7 @@ from tests.town import START, TOKYO, Town
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
 from workflow.path import HELD
-from workflow.people import LEAD, WATCH
+from workflow.people import LEAD, WATCH, Role
 from workflow.people import Town as Place
 from workflow.who import approvers, reach, receivers
 
@@ -307,13 +307,26 @@ class Life:
             ("shimizu", f"期限延長 {n} {pick(('明日', '3日後', '2週間後'))}"), ("takahashi", f"会議 {n} {pick(('支援', '重層'))} 来週水曜 14:00"),
             (lead, f"{pick(('急ぎ', '緊急', '通常'))} {n} {pick(('', '落ち着いた'))}"), (lead, f"電話 {n}"), (lead, f"気がかり {n}"),
         )  # fmt: skip
+        suspected = pick(("子ども", "高齢", "障害", "DV"))
+        if case.reports or pick(range(6)) == 0:
+            yield from (
+                (pick((lead, "takahashi", "yamamoto")), f"虐待 {n} {suspected}"),
+                (
+                    pick((lead, "takahashi", "ogawa", "mori")),
+                    f"通報済 {n} {suspected} {pick(('児相', '市町村 9:00', '警察 FAX', '本人の意思'))}",
+                ),
+                (pick((lead, "ogawa", "mori")), f"安全確認 {n} {suspected}"),
+                (
+                    pick(("ogawa", "watanabe", lead)),
+                    f"虐待終了 {n} {suspected} {pick(('虐待ではなかった', '児相へ', '終結'))}",
+                ),
+            )
         rare = pick(range(12))
         if rare == 0:
             yield from (
                 (lead, f"中断 {n} 1か月後"),
                 ("takahashi", f"仮担当 {n}"),
                 ("takahashi", f"区切り {n}"),
-                (lead, f"虐待 {n}"),
             )
         if rare == 1:
             yield from (
@@ -696,6 +709,31 @@ def quiet_after_death(life: Life, was: Case | None, case: Case, lines: list[Line
             )
 
 
+#: The duty of a suspicion of abuse that waits next, and what is told of one.
+OF_SUSPICION = frozenset({"report", "child_safety", "report_follow"})
+TOLD_OF_IT = frozenset({"abuse", "report_made", "report_seen", "report_ended"})
+
+
+def suspicions_are_kept(life: Life, was: Case | None, case: Case, lines: list[Line], told: list[Any]) -> None:
+    """domain.md §1.8: each waits for its next duty, an official alone ends it, no case closes over it, no volunteer hears of it."""
+    standing = [f"{r.kind}:{r.no}" for r in case.reports if r.open and not case.deceased]
+    waited = [w.subject for w in case.waits if w.kind in OF_SUSPICION]
+    assert sorted(standing) == sorted(waited), f"{case.number}: suspicions {standing}, duties {waited}"
+    assert case.open or not any(r.open for r in case.reports), f"{case.number} was closed over a suspicion"
+    if was:
+        ended = {r.no for r in case.reports if not r.open} - {r.no for r in was.reports if not r.open}
+        said = [line for line in lines if line.kind == "report.ended"]
+        assert len(said) == len(ended), f"{case.number}: a suspicion was ended silently"
+        for line in said:
+            assert life.place.staff[str(line.actor)].has(Role.OFFICIAL) and line.data["how"], f"{line.actor} ended one"
+    for letter in told:
+        if letter.kind in TOLD_OF_IT or (letter.kind == "ring" and letter.doc.get("what") in OF_SUSPICION):
+            reader = life.place.staff.get(letter.to_staff or "")
+            assert reader and not reader.volunteer, (
+                f"{case.number}: {letter.kind} to {letter.to_staff or letter.to_room}"
+            )
+
+
 def an_open_case_waits(_life: Life, _was: Case | None, case: Case, _lines: list[Line], _told: list[Any]) -> None:
     assert bool(case.waits) == case.open, f"I25: {case.number} ({case.stage}) waits for {[w.kind for w in case.waits]}"
 
@@ -777,6 +815,7 @@ INVARIANTS: dict[str, tuple[Check, ...]] = {
     "I16 business time, except in an EMERGENCY": (in_business_time,),
     "I23 the sender hears the result": (the_sender_hears,),
     "I25 an open case waits": (an_open_case_waits,),
+    "§1.8 a suspicion of abuse is kept": (suspicions_are_kept,),
     "I26 no offer without a basis": (offers_have_a_basis,),
     "I27 quiet after 逝去": (quiet_after_death,),
 }

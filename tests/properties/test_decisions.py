@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.properties.life import CHECKS, PEOPLE
 from tests.properties.values import NOW, Ids, the_town
-from workflow import checkin, facts, stage
+from workflow import checkin, facts, report, stage
 from workflow import handoff as decisions
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import Urgency
@@ -110,7 +110,7 @@ class Paper:
         ]  # fmt: skip
         told = [
             SimpleNamespace(
-                to_staff=r.code if r.kind == "staff" else None, to_room=r.code if r.kind == "room" else None, handoff=n.handoff, kind=n.kind, answer=False
+                to_staff=r.code if r.kind == "staff" else None, to_room=r.code if r.kind == "room" else None, handoff=n.handoff, kind=n.kind, answer=False, doc=n.data,
             )
             for n in out.notices for r in n.to
         ]  # fmt: skip
@@ -190,10 +190,18 @@ class Paper:
             )
             yield "takahashi", lambda a: facts.interim(case, a)
             yield "takahashi", lambda a: facts.end_coordination(case, a)
-            yield lead, lambda a: facts.abuse(case, a)
+            kind = chance.choice(report.KINDS)
+            yield chance.choice((lead, "yamamoto", "ogawa")), lambda a: report.suspect(case, kind, a)
             if chance.random() < 0.3:
                 yield lead, lambda a: stage.record_death(case, a)
             yield lead, lambda a: stage.propose_suspension(case, day, a)
+        if case.reports and chance.random() < 0.1:
+            one, to = chance.choice(case.reports), chance.choice(report.TO)
+            made = at - timedelta(hours=chance.choice((0, 1, 60, 400)))
+            yield chance.choice((lead, "ogawa", "ishii")), lambda a: report.reported(case, one, to, "phone", made, a)
+            yield chance.choice((lead, "ogawa")), lambda a: report.seen_safe(case, one, a)
+            if chance.random() < 0.3:
+                yield chance.choice((lead, "ogawa")), lambda a: report.end(case, one, chance.choice(report.ENDS), a)
         yield from self.onward(case, lead)
         if case.proposal:
             for who in (*approvers(case, town)[:3], case.proposal.by, lead):  # the last two may not
