@@ -28,7 +28,8 @@ from workflow.case import Case, Handoff, Wait
 from workflow.outcome import Act, Notice
 from workflow.path import edge, moves
 from workflow.people import Agency, Code, Duty, Role, Staff, Town
-from workflow.who import knows, receivers, stands
+from workflow.sight import Sight
+from workflow.who import receivers, stands
 
 T = TypeVar("T")
 
@@ -77,6 +78,11 @@ class Ask:
     lock: bool = True  #: the rows of cases that are named, until the end; without it who was slower begins anew
     seen: Case | None = None  #: the case this was about, for the sentence of a refusal
 
+    @property
+    def sight(self) -> Sight:
+        """Whose eyes every list is for."""
+        return Sight(self.speaker, self.town, self.now)
+
     def act(self) -> Act:
         return Act(self.speaker, self.now, self.town, self.surface, self.fresh, self.agency)
 
@@ -102,18 +108,22 @@ class Ask:
             return self._by_number(self.words.number)
         for token in self.words.tokens:
             case_id = marks.case_for_mark(self.tx, self.speaker.code, token)
-            if case_id is not None:
+            if case_id is not None and not self.sight.hides(found := self.load(case_id)):
                 self.rest = " ".join(t for t in self.tokens if t != token)
-                return self.load(case_id)
+                return found
         return None
 
     def _by_number(self, number: str) -> Case:
         if not numbers.valid(number):
             raise no.WrongCheckDigit(number=number, choices=self._near(number))
         found = cases.load(self.tx, number, lock=self.lock)
-        if found is None:
-            raise no.NoSuchCase(number=number, choices=self._near(number))
+        if found is None or self.sight.hides(found):
+            raise self.no_such(number)
         return found
+
+    def no_such(self, number: str) -> no.NoSuchCase:
+        """What is said of a number that does not exist, and of a case that nobody else is to know of."""
+        return no.NoSuchCase(number=number, choices=self._near(number))
 
     def load(self, case_id: int) -> Case:
         """Read a case by its id."""
@@ -125,14 +135,14 @@ class Ask:
     def _near(self, number: str) -> tuple[tuple[str, str], ...]:
         """Cases of this speaker whose number is one digit away: 「こちらのことでしょうか」."""
         mine = {row.number for row in self.rows()}
-        if self.speaker.has(Role.COORDINATOR, Role.OFFICIAL):
-            mine |= {row.number for row in cases.find_numbers(self.tx, numbers.neighbours(number))}
+        if self.sight.everything:
+            mine |= {row.number for row in cases.find_numbers(self.tx, self.sight, numbers.neighbours(number))}
         near = [n for n in numbers.neighbours(number) if n in mine][:3]
         word = self.words.rest.strip()
         return tuple((n, f"{word} {n}".strip()) for n in near)
 
     def allowed(self, case: Case) -> Case:
-        if not knows(self.speaker, case, self.town, self.now):
+        if not self.sight.knows(case):
             raise no.NotYourCase(number=case.number)
         self.seen = case
         return case
@@ -145,7 +155,7 @@ class Ask:
 
     def rows(self) -> list[CaseRow]:
         """Their cases as light rows, each once, the nearest due first."""
-        stakes = cases.of_staff(self.tx, self.speaker.code, self.speaker.agencies)
+        stakes = cases.of_staff(self.tx, self.sight)
         return list({stake.case.id: stake.case for stake in stakes}.values())
 
     def _load_mine(self) -> list[Case]:
@@ -278,7 +288,7 @@ class Ask:
 
     def waiting_for(self, *kinds: str) -> list[int]:
         """Cases with such an open wait, whoever leads them: where somebody beside the team has to act."""
-        return [found.case.id for found in cases.open_waits(self.tx, kinds=kinds, limit=LOOKED_THROUGH)]
+        return [found.case.id for found in cases.open_waits(self.tx, self.sight, kinds=kinds, limit=LOOKED_THROUGH)]
 
     # -- codes, agencies, people
 

@@ -31,6 +31,7 @@ from workflow.outcome import Act, Notice
 from workflow.people import Town
 from workflow.promise import climbs_to
 from workflow.ring import mend
+from workflow.sight import EVERYTHING
 
 if TYPE_CHECKING:
     from bot.app import App
@@ -293,15 +294,24 @@ def _tell(tx: Tx, app: "App", counts: dict[tuple[str, str], int]) -> None:
     fresh = [one for one in findings.untold(tx) if one.kind != "server" and findings.tell(tx, one, now)]
     if not fresh:
         return
-    told = [_kind(kind, list(ones), counts) for kind, ones in groupby(sorted(fresh), key=lambda one: one.kind)]
+    numbers = _open(tx, fresh)
+    told = [_kind(kind, list(ones), counts, numbers) for kind, ones in groupby(sorted(fresh), key=lambda one: one.kind)]
     urgent = any(one.kind in URGENT for one in fresh)
     town = app.towns.of(tx)
     notice = Notice("findings", watchers(town), data={"found": told}, urgent=urgent)
     send(tx, [notice], Act(None, now, town, "auto", app.fresh), cause="audit.found")
 
 
-def _kind(kind: str, ones: Sequence[Finding], counts: dict[tuple[str, str], int]) -> dict[str, object]:
-    numbers = list(dict.fromkeys(one.number for one in ones if one.number))
+def _open(tx: Tx, fresh: Sequence[Finding]) -> frozenset[str]:
+    """The numbers that may stand in a letter to all who watch: those of restricted cases may not."""
+    named = {one.number for one in fresh if one.number}
+    return frozenset(row.number for row in cases.find_numbers(tx, EVERYTHING, named) if not row.restricted)
+
+
+def _kind(
+    kind: str, ones: Sequence[Finding], counts: dict[tuple[str, str], int], open_: frozenset[str]
+) -> dict[str, object]:
+    numbers = list(dict.fromkeys(one.number for one in ones if one.number in open_))
     count = sum(counts.get((one.kind, one.key), 1) for one in ones)
     return {"kind": kind, "count": count, "numbers": numbers[:NAMED], "repaired": all(one.repaired_at for one in ones)}
 

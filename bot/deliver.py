@@ -40,6 +40,7 @@ from storage.turns import Turn
 from storage.tx import Tx
 from workflow.outcome import Act, Notice, Reader
 from workflow.people import Quiet, Town
+from workflow.sight import EVERYTHING
 
 log = logging.getLogger(__name__)
 
@@ -350,9 +351,13 @@ class Deliverer:
             )
             if kept and letter.must and letter.tries == UNWORDED:
                 town = self.towns.of(tx)
-                case = cases.refs(tx, ids=[letter.case_id], limit=1) if letter.case_id else []
-                notice = Notice("unwritten", _coordinators(town), data={"number": case[0].number if case else ""})
+                notice = Notice("unwritten", _coordinators(town), data={"number": self._number(tx, letter)})
                 send(tx, [notice], Act(None, now, town, "clock", self.fresh), cause="letter.unwritten")
+
+    def _number(self, tx: Tx, letter: LetterRow) -> str:
+        """The number of its case for all coordinators; of a restricted one it is not theirs."""
+        found = cases.refs(tx, EVERYTHING, ids=[letter.case_id], limit=1) if letter.case_id else []
+        return next((case.number for case in found if not case.restricted), "")
 
     def _rendered(self, tx: Tx, bundle: list[LetterRow], adapter: Adapter) -> Rendered:
         """Render what leaves, and remember what each of its buttons says: a tap brings the button's name alone."""

@@ -36,6 +36,6 @@ def new_case(
 def _free_number(tx: Tx) -> str:
     for _ in range(50):
         number = numbers.make(digits())
-        if not cases.find_numbers(tx, [number]):
+        if not cases.taken(tx, number):
             return number
     raise RuntimeError("no free case number in fifty tries")

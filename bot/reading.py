@@ -13,7 +13,9 @@ from storage import answered, cases, closings, marks, turns, waits
 from storage.letters import LetterRow
 from storage.tx import Tx
 from workflow.case import Case, Handoff
+from workflow.outcome import CASE_OPENED
 from workflow.people import Staff, Town
+from workflow.sight import Sight
 
 
 @dataclass(slots=True)
@@ -38,6 +40,16 @@ class Reading:
         shared = letter.to_room is not None and letter.to_staff is None and letter.address is not None
         return None if shared else self.reader
 
+    def hides(self, letter: LetterRow) -> bool:
+        """Say whether a letter is about a case that its reader is not to know of (any more)."""
+        case = self.case(letter.case_id) if letter.case_id is not None and letter.kind != CASE_OPENED else None
+        if case is None or not (case.restricted or case.barred):
+            return False
+        reader, room = self._who(letter), letter.to_room
+        if reader is None:
+            return room in case.barred or (case.restricted and not any(h.to_agency == room for h in case.handoffs))
+        return Sight(reader, self.town, self.now).hides(case)
+
     def mark(self, case_id: int) -> str:
         """The reader's word for the case; a read never gives one, so it may be empty until the first words."""
         if self._marks is None:
@@ -46,6 +58,8 @@ class Reading:
 
     def card(self, letter: LetterRow) -> Card:
         """Render one letter as it is true now; what goes once more says so."""
+        if self.hides(letter):
+            return Card(kind="answer", title=self.voice.say("card.hidden.title"), text=self.voice.say("card.hidden"))
         shown = self._card(letter)
         return replace(shown, text=f"{self.voice.say('answer.resent')}\n{shown.text}") if letter.resent else shown
 
@@ -76,7 +90,7 @@ class Reading:
     def _without_case(self, letter: LetterRow) -> Card:
         """A call, an absence, a 打診: what it tells, and who has answered a call meanwhile."""
         if letter.kind == "closings_wanted" and letter.wait:
-            listed = closings.at_once(self.tx, letter.wait, letter.created_at)
+            listed = closings.at_once(self.tx, Sight(self.reader, self.town, self.now), letter.wait, letter.created_at)
             return weekly_closings(listed, self.voice, self.now)
         wait = waits.get(self.tx, letter.wait) if letter.wait else None
         over = answered.call(self.tx, letter.wait) if letter.wait and wait is None else None

@@ -616,6 +616,8 @@ class _Talk:
         due = ""
         if isinstance(made, Outcome):
             due = _due_line(made, seen_by(self.speaker, made.case, self.town, self.now), voice, self.now)
+        if isinstance(made, Outcome) and self.inside and (heed := _heed(made, voice)):
+            lines.append(heed)
         message = Message(
             "\n".join(filter(None, (*lines, due))), voice.say("preview.title"), tuple(rows),
             (Choice(voice.say("button.send"), "送る", "primary"), Choice(voice.say("button.drop"), "やめる")),
@@ -898,6 +900,16 @@ def follow_ups(ask: Ask, made: Outcome) -> tuple[Choice, ...]:
             Choice(voice.say("button.show"), case.number),
         )
     return ()
+
+
+def _heed(made: Outcome, voice: Voice) -> str:
+    """Of a case with a protection flag an offer asks once more to whom it goes."""
+    told = {n.handoff for n in made.notices if n.kind == "offer"}
+    asked = [voice.agency(h.to_agency) for h in made.case.handoffs if h.id in told]
+    if not asked or not made.case.flags:
+        return ""
+    flags = voice.join([voice.label("flag", flag) for flag in made.case.flags])
+    return voice.say("preview.flags", flags=flags, agencies=voice.join(asked))
 
 
 def _due_line(made: Outcome, case: Case, voice: Voice, now: datetime) -> str:

@@ -6,7 +6,7 @@ Whoever changes a case locks its row before anything else of it (`load(…, lock
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, Literal, NamedTuple
@@ -33,10 +33,12 @@ from sqlalchemy import insert as _insert
 from storage import tables, waits
 from storage.codec import Codec
 from storage.prepared import Prepared, Several, names_of, several
+from storage.sight import Seer, known, moment, seer, unhidden
 from storage.tx import Record, Tx
-from workflow.case import TRACK, Case, Handoff, Wait
+from workflow.case import TRACK, Case, Handoff, Opening, Wait
 from workflow.ladder import Urgency
 from workflow.path import ASKED, ENDED, HELD
+from workflow.sight import Eyes, Sight
 
 _T: Final = tables.cases
 _H: Final = tables.handoffs
@@ -77,6 +79,8 @@ class CaseRow(NamedTuple):
     nearest_due: datetime | None
     nearest_kind: str | None
     previous: int | None
+    restricted: bool
+    flags: tuple[str, ...]
 
 
 # One case
@@ -115,6 +119,7 @@ _INSERT: Final = Prepared(_insert(_T))
 _SAVE: Final = Prepared(
     update(_T).where(_T.c.id == bindparam("of_id"), _T.c.version == bindparam("of_version")), keys=("of_id",)
 )
+_INSERT_OPENING: Final = Prepared(_insert(tables.openings))
 _INSERT_HANDOFF: Final = Prepared(_insert(_H))
 #: Without keys: a lead passes on from one row to the next, in this order.
 _SAVE_HANDOFF: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_id")))
@@ -180,6 +185,7 @@ def insert(tx: Tx, case: Case) -> None:
     """Keep a new case with its handoffs and waits. Its household has to be there."""
     tx.put(_INSERT, [_given(case) | _changing(case)])
     _save_handoffs(tx, case.id, (), case.handoffs)
+    _save_openings(tx, case.id, (), case.openings)
     waits.save(tx, case.id, (), case.waits, (), case.opened_at)
 
 
@@ -191,6 +197,7 @@ def save(tx: Tx, before: Case, after: Case, closed: Sequence[Wait] = (), *, at: 
     after = after.become(version=before.version + 1)
     tx.put(_SAVE, [_changing(after) | {"of_id": before.id, "of_version": before.version}], missed=SlowerWriter)
     _save_handoffs(tx, after.id, before.handoffs, after.handoffs)
+    _save_openings(tx, after.id, before.openings, after.openings)
     waits.save(tx, after.id, before.waits, after.waits, closed, at)
     return after
 
@@ -257,8 +264,26 @@ def _changing(case: Case) -> dict[str, Any]:
         "nearest_due": nearest.due_at if nearest else None,
         "nearest_kind": nearest.kind if nearest else None,
         "waiting": len(case.waits),
+        "restricted": case.restricted,
+        "overseer": case.overseer,
+        "barred": _between_spaces(case.barred),
+        "flags": _between_spaces(case.flags),
         "doc": _CODEC.dump(case),
     }
+
+
+def _between_spaces(codes: Sequence[str]) -> str | None:
+    return f" {' '.join(codes)} " if codes else None
+
+
+def _save_openings(tx: Tx, case: int, before: Sequence[Opening], after: Sequence[Opening]) -> None:
+    """Keep who has been let in; one that is over goes from the case and stays here."""
+    fresh = [o for o in after if o not in before]
+    if fresh:
+        tx.put(_INSERT_OPENING, [
+            {"id": o.id, "case_id": case, "staff": o.staff, "reason": o.why, "text": o.text, "at": o.at, "until": o.until}
+            for o in fresh
+        ])  # fmt: skip
 
 
 def _save_handoffs(tx: Tx, case: int, before: Iterable[Handoff], after: Iterable[Handoff]) -> None:
@@ -291,6 +316,8 @@ def _handoff_row(handoff: Handoff) -> dict[str, Any]:
 
 # Lists
 
+#: Statements of one kind that are kept, each with the conditions of one person's sight.
+KEPT: Final = 128
 _LIGHT: Final = tuple(_T.c[name] for name in CaseRow._fields)
 _OPEN: Final = _T.c.stage != tables.constant("closed")
 
@@ -348,8 +375,17 @@ class StageColumn(NamedTuple):
     rows: list[CaseRow]
 
 
-def board(tx: Tx, filters: Filter | None = None, per_stage: int = 50) -> dict[str, StageColumn]:
+def board(tx: Tx, eyes: Eyes, filters: Filter | None = None, per_stage: int = 50) -> dict[str, StageColumn]:
     """Read the open cases by stage; a stage without cases is missing."""
+    columns: dict[str, StageColumn] = {}
+    for *light, _, total in tx.execute(_board(seer(eyes), filters, per_stage), moment(eyes)):
+        row = _light(light)
+        columns.setdefault(row.stage, StageColumn(row.stage, total, [])).rows.append(row)
+    return columns
+
+
+@lru_cache(maxsize=KEPT)
+def _board(seen: Seer | None, filters: Filter | None, per_stage: int) -> Prepared:
     ranked = (
         select(
             *_LIGHT,
@@ -358,19 +394,15 @@ def board(tx: Tx, filters: Filter | None = None, per_stage: int = 50) -> dict[st
             .label("place"),
             func.count().over(partition_by=_T.c.stage).label("of"),
         )
-        .where(_OPEN, *(filters.conditions() if filters else ()))
+        .where(_OPEN, known(seen), *(filters.conditions() if filters else ()))
         .subquery()
     )
-    shown = select(ranked).where(ranked.c.place <= per_stage).order_by(ranked.c.stage, ranked.c.place)
-    columns: dict[str, StageColumn] = {}
-    for *light, _, total in tx.execute(shown):
-        row = _light(light)
-        columns.setdefault(row.stage, StageColumn(row.stage, total, [])).rows.append(row)
-    return columns
+    return Prepared(select(ranked).where(ranked.c.place <= per_stage).order_by(ranked.c.stage, ranked.c.place))
 
 
 def refs(
     tx: Tx,
+    eyes: Eyes,
     filters: Filter | None = None,
     *,
     ids: Iterable[int] | None = None,
@@ -378,12 +410,12 @@ def refs(
     limit: int = 500,
 ) -> list[CaseRow]:
     """List cases, the nearest due first; open ones unless `closed` (then those too) or `ids` names them."""
-    found = select(*_LIGHT).where(*(filters.conditions() if filters else ()))
+    found = select(*_LIGHT).where(known(seer(eyes)), *(filters.conditions() if filters else ()))
     if ids is not None:
         found = found.where(_T.c.id.in_(list(ids)))
     elif not closed:
         found = found.where(_OPEN)
-    return _rows(tx, found.order_by(_T.c.nearest_due.nulls_last(), _T.c.id).limit(limit))
+    return _rows(tx, found.order_by(_T.c.nearest_due.nulls_last(), _T.c.id).limit(limit), **moment(eyes))
 
 
 class Stake(NamedTuple):
@@ -396,19 +428,38 @@ class Stake(NamedTuple):
     state: str | None
 
 
-def of_staff(tx: Tx, staff: str, agencies: Sequence[str]) -> list[Stake]:
-    """List the open cases that a person leads, holds, sent and is still there for, or is asked about.
+def of_staff(tx: Tx, sight: Sight) -> list[Stake]:
+    """List the open cases that a person leads, holds, sent and is still there for, or is asked about: all of them known to them.
 
     A case comes once for each relation; the nearest due first.
     """
-    own = {f"agency_{i}": code for i, code in enumerate(agencies)}
-    rows = tx.execute(_of_staff(len(agencies)), {"staff": staff, **own})
+    own = {f"agency_{i}": code for i, code in enumerate(sight.answers)}
+    rows = tx.execute(_of_staff(len(sight.answers)), {"staff": sight.me.code, **own})
     size = len(_LIGHT)
     return [Stake(_light(row[:size]), *row[size:]) for row in rows]
 
 
+class HeldBy(NamedTuple):
+    """What somebody else has to do, as far as the reader may know it, and how many more stakes there are."""
+
+    stakes: list[Stake]
+    unseen: int
+
+
+def held_by(tx: Tx, eyes: Eyes, staff: str) -> HeldBy:
+    """List the open cases that a person of one's choice leads, holds, sent, or is asked about by name."""
+    size = len(_LIGHT)
+    rows = tx.execute(_stakes(0).add_columns(known(seer(eyes)).label("seen")), {"staff": staff} | moment(eyes)).all()
+    seen = [Stake(_light(row[:size]), *row[size:-1]) for row in rows if row[-1]]
+    return HeldBy(seen, len(rows) - len(seen))
+
+
 @cache
 def _of_staff(agencies: int) -> Prepared:
+    return Prepared(_stakes(agencies))
+
+
+def _stakes(agencies: int) -> Select[Any]:
     """For a person of so many agencies: nearly always one."""
     me = bindparam("staff", type_=Text)
     here = [_H.c.to_agency == bindparam(f"agency_{i}") for i in range(agencies)]
@@ -424,7 +475,7 @@ def _of_staff(agencies: int) -> Prepared:
         _stake("sender", _H.c.sender == me, awaited),
         _stake("asked", asked_here),
     ).subquery()  # fmt: skip
-    return Prepared(
+    return (
         select(*_LIGHT, kinds.c.relation, kinds.c.handoff, kinds.c.duty, kinds.c.state)
         .join(kinds, kinds.c.of == _T.c.id)
         .where(_OPEN)
@@ -444,19 +495,22 @@ class Loads(NamedTuple):
     overdue: dict[str, int]
 
 
-_LEADS: Final = Prepared(
+_LEADS: Final = (
     select(func.coalesce(tables.staff.c.agency, _T.c.interim), func.count())
     .select_from(_T.outerjoin(tables.staff, tables.staff.c.code == _T.c.lead))
     .where(_OPEN)
     .group_by(func.coalesce(tables.staff.c.agency, _T.c.interim))
 )
-_ROLES: Final = Prepared(
-    select(_H.c.to_agency, func.count()).where(_H.c.state.in_(HELD), _H.c.duty != "lead").group_by(_H.c.to_agency)
+_ROLES: Final = (
+    select(_H.c.to_agency, func.count())
+    .join(_T, _T.c.id == _H.c.case_id)
+    .where(_H.c.state.in_(HELD), _H.c.duty != "lead")
+    .group_by(_H.c.to_agency)
 )
 #: A track's waits (workflow/report.py) stand in no list and no count that others read.
 _LISTED: Final = _W.c.kind.not_in([tables.constant(kind) for kind in sorted(TRACK)])
 _BURDENED: Final = func.coalesce(_H.c.to_agency, tables.staff.c.agency, _T.c.interim)
-_OVERDUE_BY_AGENCY: Final = Prepared(
+_OVERDUE_BY_AGENCY: Final = (
     select(_BURDENED, func.count(_T.c.id.distinct()))
     .select_from(
         _W.join(_T, _T.c.id == _W.c.case_id)
@@ -468,12 +522,23 @@ _OVERDUE_BY_AGENCY: Final = Prepared(
 )
 
 
-def loads(tx: Tx, now: datetime) -> Loads:
-    """Count leads, held roles and cases with something overdue by agency; what the body holds is its own."""
-    leads = tx.execute(_LEADS).all()
-    roles = tx.execute(_ROLES).all()
-    overdue = tx.execute(_OVERDUE_BY_AGENCY, {"now": now}).all()
-    return Loads(dict(map(tuple, leads)), dict(map(tuple, roles)), dict(map(tuple, overdue)))
+def loads(tx: Tx, eyes: Eyes, now: datetime) -> Loads:
+    """Count leads, held roles and cases with something overdue by agency; what the body holds is its own.
+
+    Whole agencies, also before who knows few of their cases: a hint. Only what is hidden from the reader is not counted.
+    """
+    leads, roles, overdue = _loads(seer(eyes))
+    return Loads(
+        dict(map(tuple, tx.execute(leads, moment(eyes)))),
+        dict(map(tuple, tx.execute(roles, moment(eyes)))),
+        dict(map(tuple, tx.execute(overdue, {"now": now} | moment(eyes)))),
+    )
+
+
+@lru_cache(maxsize=KEPT)
+def _loads(seen: Seer | None) -> tuple[Prepared, Prepared, Prepared]:
+    counted = unhidden(seen)
+    return Prepared(_LEADS.where(counted)), Prepared(_ROLES.where(counted)), Prepared(_OVERDUE_BY_AGENCY.where(counted))
 
 
 class OpenWait(NamedTuple):
@@ -492,6 +557,7 @@ _WAITS: Final = (
 
 def open_waits(
     tx: Tx,
+    eyes: Eyes,
     *,
     owners: Sequence[str] = (),
     kinds: Sequence[str] = (),
@@ -505,7 +571,7 @@ def open_waits(
 
     `owners` are relations (lead, receiver …); `lead` is the case's, `holder` and `receiver_agencies` the handoff's.
     """
-    found = _WAITS
+    found = _WAITS.where(known(seer(eyes)))
     if owners:
         found = found.where(_W.c.owner.in_(owners))
     if kinds:
@@ -518,7 +584,7 @@ def open_waits(
         found = found.where(_W.c.handoff.in_(select(_H.c.id).where(_H.c.holder == holder)))
     if receiver_agencies:
         found = found.where(_W.c.handoff.in_(select(_H.c.id).where(_H.c.to_agency.in_(receiver_agencies))))
-    return [_open_wait(row) for row in tx.execute(found.limit(limit))]
+    return [_open_wait(row) for row in tx.execute(found.limit(limit), moment(eyes))]
 
 
 class Group(NamedTuple):
@@ -547,51 +613,80 @@ _GROUP: Final = sql_case(
 
 
 def exceptions(
-    tx: Tx, now: datetime, filters: Filter | None = None, most: int = 200, *, tracks: bool = False
+    tx: Tx, eyes: Eyes, now: datetime, filters: Filter | None = None, most: int = 200, *, tracks: bool = False
 ) -> Exceptions:
     """Sort what is late or stuck into the board's groups; `most` rows are read of each. `tracks`: those of suspicions too."""
-    late = or_(_W.c.due_at < now, _W.c.kind == "queue", _STUCK)
+    found: dict[str, Group] = {}
+    for group, count, *row in tx.execute(_exceptions(seer(eyes), filters, most, tracks), {"now": now} | moment(eyes)):
+        found.setdefault(group, Group(count, [])).rows.append(_open_wait(row))
+    return Exceptions(*(found.get(name) or Group(0, []) for name in Exceptions._fields))
+
+
+@lru_cache(maxsize=KEPT)
+def _exceptions(seen: Seer | None, filters: Filter | None, most: int, tracks: bool) -> Prepared:
+    late = or_(_W.c.due_at < bindparam("now"), _W.c.kind == "queue", _STUCK)
     place = func.row_number().over(partition_by=_GROUP, order_by=_FIRST).label("place")
     total = func.count().over(partition_by=_GROUP).label("total")
     ranked = (
         select(_W.c.id, _GROUP, place, total)
         .join(_T, _T.c.id == _W.c.case_id)
         .where(
-            _W.c.closed_at.is_(None), late, *(() if tracks else (_LISTED,)), *(filters.conditions() if filters else ())
+            _W.c.closed_at.is_(None),
+            late,
+            known(seen),
+            *(() if tracks else (_LISTED,)),
+            *(filters.conditions() if filters else ()),
         )
         .subquery()
     )
-    shown = (
+    return Prepared(
         select(ranked.c.group_, ranked.c.total, *_LIGHT, *waits.COLUMNS)
         .join(_W, _W.c.id == ranked.c.id)
         .join(_T, _T.c.id == _W.c.case_id)
         .where(ranked.c.place <= most)
         .order_by(ranked.c.group_, ranked.c.place)
     )
-    found: dict[str, Group] = {}
-    for group, count, *row in tx.execute(shown):
-        found.setdefault(group, Group(count, [])).rows.append(_open_wait(row))
-    return Exceptions(*(found.get(name) or Group(0, []) for name in Exceptions._fields))
 
 
-_PREVIOUS: Final = select(*_LIGHT).where(_T.c.previous == bindparam("case")).order_by(_T.c.id)
 _OF_HOUSEHOLD: Final = select(*_LIGHT).where(_T.c.household == bindparam("household")).order_by(_T.c.id)
+_TAKEN: Final = Prepared(select(_T.c.id).where(_T.c.number == bindparam("number")))
 _NUMBERS: Final = select(*_LIGHT).where(_T.c.number.in_(bindparam("numbers", expanding=True))).order_by(_T.c.id)
 
 
-def by_previous(tx: Tx, case: int) -> list[CaseRow]:
-    """List the episodes that followed this one."""
-    return _rows(tx, _PREVIOUS, case=case)
+class Household(NamedTuple):
+    """A household's episodes, the oldest first, as far as the reader may know them."""
+
+    known: list[CaseRow]
+    others: int  #: that there are more may be said; of what is hidden not even that
+    hidden: bool  #: for the page alone: what was written about the household may be of a hidden case
 
 
-def of_household(tx: Tx, household: int) -> list[CaseRow]:
-    """List a household's episodes, the oldest first."""
-    return _rows(tx, _OF_HOUSEHOLD, household=household)
+def of_household(tx: Tx, eyes: Eyes, household: int) -> Household:
+    """List a household's episodes."""
+    rows = tx.execute(_of_household(seer(eyes)), {"household": household} | moment(eyes)).all()
+    mine = [_light(row[:-2]) for row in rows if row[-2]]
+    return Household(mine, sum(bool(row[-1]) for row in rows) - len(mine), not all(row[-1] for row in rows))
 
 
-def find_numbers(tx: Tx, numbers: Iterable[str]) -> list[CaseRow]:
+@lru_cache(maxsize=KEPT)
+def _of_household(seen: Seer | None) -> Prepared:
+    return Prepared(_OF_HOUSEHOLD.add_columns(known(seen).label("known"), unhidden(seen).label("unhidden")))
+
+
+def find_numbers(tx: Tx, eyes: Eyes, numbers: Iterable[str]) -> list[CaseRow]:
     """List the cases that exist among these numbers."""
-    return _rows(tx, _NUMBERS, numbers=list(numbers))
+    return _rows(tx, _NUMBERS.where(known(seer(eyes))), numbers=list(numbers), **moment(eyes))
+
+
+def numbers_of(tx: Tx, eyes: Eyes, ids: Iterable[int]) -> dict[int, str]:
+    """Name cases for whoever looks after the engine: the number of each that is not hidden from them."""
+    found = select(_T.c.id, _T.c.number).where(_T.c.id.in_(list(ids)), unhidden(seer(eyes)))
+    return dict(map(tuple, tx.execute(found, moment(eyes))))
+
+
+def taken(tx: Tx, number: str) -> bool:
+    """Say whether a number has been given already."""
+    return tx.execute(_TAKEN, {"number": number}).first() is not None
 
 
 def _rows(tx: Tx, statement: Select[*tuple[Any, ...]], **parameters: object) -> list[CaseRow]:
@@ -600,6 +695,7 @@ def _rows(tx: Tx, statement: Select[*tuple[Any, ...]], **parameters: object) -> 
 
 def _light(row: Record | Sequence[Any]) -> CaseRow:
     id_, number, stage, urgency, *rest = row
+    rest[-1] = tuple((rest[-1] or "").split())
     return CaseRow(id_, number, stage, _URGENCY[urgency], *rest)
 
 

@@ -6,7 +6,9 @@ from typing import Final, NamedTuple
 from sqlalchemy import bindparam, select
 
 from storage import tables
+from storage.sight import known, moment, seer
 from storage.tx import Tx
+from workflow.sight import Eyes
 
 _C: Final = tables.cases
 _J: Final = tables.journal
@@ -49,9 +51,9 @@ class Reached(NamedTuple):
     at: datetime
 
 
-def at_once(tx: Tx, wait: int, until: datetime) -> list[AtOnce]:
+def at_once(tx: Tx, eyes: Eyes, wait: int, until: datetime) -> list[AtOnce]:
     """List what was closed at once while the weekly list's wait was open, the oldest first."""
-    rows = tx.execute(_AT_ONCE, {"wait": wait, "until": until})
+    rows = tx.execute(_AT_ONCE.where(known(seer(eyes))), {"wait": wait, "until": until} | moment(eyes))
     return [AtOnce(id_, number, at, by, str(data.get("reason", ""))) for id_, number, at, by, data in rows]
 
 

@@ -114,6 +114,21 @@ def numbers(tx: Tx, household: int) -> list[tuple[int, str]]:
     ]
 
 
+class Episode(NamedTuple):
+    """One of a household's cases, as its certificate names it."""
+
+    id: int
+    number: str
+    opened_at: datetime
+    stage: str
+
+
+def episodes(tx: Tx, household: int) -> list[Episode]:
+    """A household's cases, restricted ones too: who erases has to know what is erased."""
+    named = select(_C.c.id, _C.c.number, _C.c.opened_at, _C.c.stage).where(_C.c.household == household)
+    return [Episode(*row) for row in tx.execute(named.order_by(_C.c.id))]
+
+
 def add(tx: Tx, id: int, found: Due, at: datetime) -> None:
     row = dict.fromkeys((f.name for f in fields(Erasure)), None) | {"stopped_at": None, "stopped": None}
     of = [number for _, number in numbers(tx, found.household)]

@@ -365,6 +365,10 @@ cases = Table(
     Column("nearest_kind", Text),
     Column("waiting", Integer, nullable=False),
     Column("doc", Json, nullable=False),
+    Column("restricted", Boolean, nullable=False, server_default=false()),  # these four stand in `doc` too, for lists
+    Column("overseer", Text),
+    Column("barred", Text),  # codes of agencies, each between spaces; null: none
+    Column("flags", Text),  # codes between spaces; null: none
     ForeignKeyConstraint(["lead", "lead_active"], ["staff.code", "staff.active"]),
     CheckConstraint("stage = 'closed' OR (lead IS NULL) <> (interim IS NULL)", name="one_lead"),
     CheckConstraint("stage = 'closed' OR (lead IS NULL) = (lead_active IS NULL)", name="lead_checked"),
@@ -373,6 +377,20 @@ cases = Table(
     _where("ix_cases_open", "stage", "nearest_due", condition="stage <> 'closed'"),
     _where("ix_cases_lead", "lead", condition="stage <> 'closed'"),
     Index("ix_cases_closed", "closed_at"),
+)
+
+#: Who was let into a restricted case from beside its team (緊急閲覧, a ladder), and until when.
+openings = Table(
+    "openings",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), nullable=False),
+    Column("staff", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("text", BigInteger),  # of `texts`: why, in their own words
+    Column("at", Moment, nullable=False),
+    Column("until", Moment, nullable=False),
+    Index("ix_openings_staff", "staff", "until"),
 )
 
 handoffs = Table(

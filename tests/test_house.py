@@ -234,6 +234,44 @@ def test_japanese_sentences_live_in_the_voice() -> None:
                 assert not re.search(r"[ぁ-ん]{2}。$", node.value.strip()), f"{path}:{node.lineno}: {node.value}"
 
 
+# -- need to know
+
+#: What a list, a board or a count of cases answers with.
+OF_CASES = ("CaseRow", "StageColumn", "Stake", "Household", "HeldBy", "Loads", "OpenWait", "Exceptions", "AtOnce")
+#: Which modules of the application look at everything: the engine's own, never what a person asks for.
+ENGINE = {"bot/audit.py", "bot/deliver.py", "bot/demo/grow.py"}
+
+
+def test_no_list_of_cases_is_read_without_a_sight() -> None:
+    """What a page, a command, an export or a count asks of storage it asks through somebody's eyes (I10)."""
+    asked: set[str] = set()
+    for path in (Path("storage/cases.py"), Path("storage/closings.py")):
+        for node in trees()[path].body:
+            answers = ast.unparse(node.returns) if isinstance(node, ast.FunctionDef) and node.returns else ""
+            if (
+                isinstance(node, ast.FunctionDef)
+                and not node.name.startswith("_")
+                and any(n in answers for n in OF_CASES)
+            ):
+                eyes = [
+                    a.arg for a in node.args.args if a.annotation and ast.unparse(a.annotation) in ("Eyes", "Sight")
+                ]
+                assert node.args.args[1].arg in eyes, f"{path}: {node.name} has no eyes"
+                assert len(node.args.args) - len(node.args.defaults) >= 2, f"{path}: {node.name} may forget them"
+                asked.add(node.name)
+    assert {"board", "refs", "of_staff", "loads", "open_waits", "exceptions", "of_household", "find_numbers"} <= asked
+    for path, tree in trees().items():
+        if path.parts[0] == "bot" and path.parts[1] != "bench" and str(path) not in ENGINE:
+            named = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)} | set(_names_imported(tree))
+            assert "EVERYTHING" not in named and "All" not in named, f"{path} looks at everything"
+
+
+def _names_imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (a.name for a in node.names)
+
+
 # -- the repository
 
 

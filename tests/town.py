@@ -32,6 +32,7 @@ from storage.store import Store
 from storage.tx import Tx
 from workflow.case import Case
 from workflow.people import Town as Place
+from workflow.sight import Sight
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 #: A Monday morning without holidays near.
@@ -189,6 +190,10 @@ class Town:
         """The kinds of a case's journal."""
         case = await self.case(number)
         return [line.kind for line in await self.app.store.read(lambda tx: journal.read(tx, case.id))]
+
+    def sight(self, who: str) -> Sight:
+        """Whose eyes a list is for."""
+        return Sight(self.place.staff[who], self.place, self.now)
 
     # -- time
 

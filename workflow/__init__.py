@@ -22,6 +22,12 @@ Glossary (the field's words and the names they have in this code; add a word her
 | 手紙 | letter | a notice on its way to one reader on one surface |
 | 記録 | Entry | one line of a case's journal |
 | 定期確認 | check-in | the scheduled question 「会えましたか」 to each active holder |
+| 限定 | restricted | known to the team alone, not by post or agency |
+| 見る調整役 | overseer | the one coordinator, by name, of a restricted case |
+| 緊急閲覧 | opening | somebody beside the team may know a restricted case for a while |
+| 除く | barred | an agency that serves the other party: it is not asked and knows nothing |
+| 守る印 | flag | 支援措置, 避難中: stands wherever the case is shown inside |
+| 見える範囲 | Sight | through whose eyes a list is made, and why they may know a case |
 | 打診 | capacity_ask | an anonymous, non-binding question about room |
 | 根拠 | basis | why something may be shared with this receiver |
 | 目印 | mark | a reader's own flower, bird or tree for a case |

@@ -224,6 +224,19 @@ class Request(Value):
 
 
 @dataclass(frozen=True)
+class Opening(Value):
+    """Somebody beside the team may know a restricted case for a while."""
+
+    id: int
+    staff: str
+    why: str  #: a reason of 緊急閲覧, or what let them in: ring, approve_please …
+    at: datetime
+    until: datetime
+    text: int | None = None  #: 緊急閲覧: id of the sealed words
+    let_in: bool = False  #: a ladder or a question of their office has reached them; else they opened it themselves
+
+
+@dataclass(frozen=True)
 class Case(Value):
     """One episode of one household."""
 
@@ -268,6 +281,11 @@ class Case(Value):
     needs: tuple[Need, ...] = ()
     requests: tuple[Request, ...] = ()
     reports: tuple[Report, ...] = ()
+    restricted: bool = False  #: 限定: known to its team alone (workflow/sight.py)
+    overseer: str | None = None  #: 見る調整役: the coordinator of a restricted case
+    barred: tuple[str, ...] = ()  #: agencies that serve the other party
+    flags: tuple[str, ...] = ()  #: measures (支援措置) | sheltered (避難中)
+    openings: tuple[Opening, ...] = ()
     handoffs: tuple[Handoff, ...] = field(default=())
     waits: tuple[Wait, ...] = field(default=())  #: the open ones
 

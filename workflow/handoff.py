@@ -96,10 +96,11 @@ def offer(
     """Ask one agency (or several: 一斉依頼, the first acceptance wins) for a duty.
 
     `why` is a code and `text` a sealed text: why the lead is to change (担当替え); the present lead is told.
-    Raises NoBasis, AlreadyAsked, DeclinedLately, OwnerAlready, LeadOnly.
+    Raises CannotBeAsked, NoBasis, AlreadyAsked, DeclinedLately, OwnerAlready, LeadOnly.
     """
     out = Outcome(case, act)
-    asked = tuple(agencies)
+    named = tuple(agencies)
+    asked = tuple(a for a in named if a.code not in case.barred) or named  # of several whoever can be asked
     batch = act.fresh() if len(asked) > 1 else None
     for agency in asked:
         _offer_one(out, duty, agency, to_staff, keeps, issues, batch, again, alone=len(asked) == 1, why=why, text=text)
@@ -112,6 +113,8 @@ def _offer_one(
 ) -> Handoff:  # fmt: skip
     case, act, town = out.case, out.act, out.act.town
     open_for_offers(case, act)
+    if agency.code in case.barred:
+        raise no.CannotBeAsked()
     basis = next((b for own in own_agencies(case, act) if (b := basis_for(case, agency.code, own))), None)
     if basis is None:
         raise no.NoBasis(agency=agency.code, duty=duty.code, consent=case.consent.state if case.consent else "")
@@ -125,7 +128,7 @@ def _offer_one(
     others = [
         a
         for a in town.candidates(duty.code, case.district)
-        if a.code != agency.code and not skipped(case, duty.code, a.code, act.at)
+        if a.code != agency.code and a.code not in case.barred and not skipped(case, duty.code, a.code, act.at)
     ]
     last = alone and not others
     if skipped(case, duty.code, agency.code, act.at) and not again and others:
@@ -192,7 +195,7 @@ def skipped(case: Case, duty: str, agency: str, at: datetime) -> bool:
 
 def next_candidates(case: Case, duty: str, act: Act, basis_only: bool = False) -> tuple[Agency, ...]:
     """Agencies to propose next: field and district first, decliners and those being asked left out."""
-    busy = {h.to_agency for h in case.of_duty(duty) if h.asked or h.held}
+    busy = {h.to_agency for h in case.of_duty(duty) if h.asked or h.held} | set(case.barred)
     return tuple(
         a for a in act.town.candidates(duty, case.district)
         if a.code not in busy and not skipped(case, duty, a.code, act.at)

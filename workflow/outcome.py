@@ -2,15 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Literal, Self, TypeAlias
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, Self, TypeAlias
 
-from workflow.case import Case, Handoff, Issue, Need, Wait
+from workflow.case import Case, Handoff, Issue, Need, Opening, Wait
 from workflow.ladder import Urgency
 from workflow.path import ENDED, HELD, step
 from workflow.people import LEAD, Role, Staff, Town
 from workflow.promise import settle
-from workflow.who import codes
+from workflow.sight import Sight
+from workflow.who import codes, coordinators, serves
+
+#: What lets whom it reaches into a restricted case, and for how long: a ladder, and the questions of an office.
+LETS_IN: Final = frozenset({"ring", "approve_please", "conference_asked", "abuse"})
+LET_IN_FOR: Final = timedelta(days=14)
+#: 緊急閲覧 is told to those who watch over it, whatever they may know themselves.
+CASE_OPENED: Final = "case_opened"
 
 Data: TypeAlias = Mapping[
     str, object
@@ -122,7 +129,9 @@ class Outcome:
     ) -> Self:  # fmt: skip
         """Say something to people (never to the speaker: they get the answer) or to rooms; `urgent` in a NORMAL case too."""
         readers = tuple(dict.fromkeys(Reader("staff", r) if isinstance(r, str) else r for r in to))
-        readers = tuple(r for r in self._there(readers) if not (r.kind == "staff" and r.code == self.act.who))
+        readers = tuple(
+            r for r in self._confided(kind, self._there(readers)) if not (r.kind == "staff" and r.code == self.act.who)
+        )
         if readers:
             urgent = urgent or self.case.urgency is not Urgency.NORMAL
             must = must or (self.case.urgency is Urgency.EMERGENCY and not soft)
@@ -139,6 +148,42 @@ class Outcome:
         if there or not readers:
             return there
         return tuple(Reader("staff", code) for code in codes(town.coordinators) or (town.final_owner,))
+
+    def _confided(self, kind: str, readers: tuple[Reader, ...]) -> tuple[Reader, ...]:
+        """Of a case that is not for everybody, leave out whom it is not for; what was a post's goes to its own coordinator."""
+        case = self.case
+        if not (case.restricted or case.barred) or kind == CASE_OPENED:
+            return readers
+        kept = tuple(r for r in readers if self._may_hear(kind, r))
+        meant = {r.code for r in readers if r not in kept and r.kind == "staff"} & set(
+            codes(self.act.town.coordinators)
+        )
+        own = coordinators(case, self.act.town) if meant or not kept else ()
+        return tuple(dict.fromkeys((*kept, *(Reader("staff", code) for code in own))))
+
+    def _may_hear(self, kind: str, reader: Reader) -> bool:
+        case, town = self.case, self.act.town
+        if reader.kind == "room":
+            return reader.code not in case.barred
+        person = town.staff[reader.code]
+        sight = Sight(person, town, self.act.at)
+        if sight.knows(case) or sight.knows(self.before):
+            return True
+        if not case.restricted or kind not in LETS_IN or serves(person, case.barred):
+            return False
+        self.let_in(reader.code, kind, LET_IN_FOR, by_itself=True)
+        return True
+
+    def let_in(
+        self, staff: str, why: str, lasts: timedelta, *, text: int | None = None, by_itself: bool = False
+    ) -> Opening:
+        """Open a restricted case to somebody beside its team for a while."""
+        at = self.act.at
+        made = Opening(self.act.fresh(), staff, why, at, at + lasts, text, by_itself)
+        self.become(openings=(*(o for o in self.case.openings if o.until > at), made))
+        if by_itself:
+            self.note("case.let_in", person=staff, until=made.until.isoformat())
+        return made
 
     # -- moving
 

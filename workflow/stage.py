@@ -73,6 +73,10 @@ def open_case(case: Case, concerns: tuple[str, ...], act: Act, *, previous: Case
     out = Outcome(case, act).become(
         lead=act.who, stage_at=act.at, moved_at=act.at, previous=previous.id if previous else None
     )
+    if previous is not None:  # what was confided stays so
+        out.become(
+            restricted=previous.restricted, overseer=previous.overseer, barred=previous.barred, flags=previous.flags
+        )  # fmt: skip
     out.note("case.open", None, "intake", lead=act.who, agency=act.agency, urgency=case.urgency.value,
              previous=previous.number if previous else None)  # fmt: skip
     for concern in dict.fromkeys(concerns):

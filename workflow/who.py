@@ -6,10 +6,29 @@ from datetime import datetime
 from workflow.case import Case, Handoff, Proposal
 from workflow.people import Role, Staff, Town
 
+#: Who answers an offer that was made to their agency.
+ANSWERING = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.WATCHER, Role.HOST)
+
 
 def lead(case: Case, town: Town) -> tuple[str, ...]:
-    """The lead, or every coordinator while the coordinating body holds the case (仮担当)."""
-    return (case.lead,) if case.lead else codes(town.coordinators)
+    """The lead, or every coordinator of the case while the coordinating body holds it (仮担当)."""
+    return (case.lead,) if case.lead else coordinators(case, town)
+
+
+def coordinators(case: Case, town: Town) -> tuple[str, ...]:
+    """The coordinators of a case: of a restricted one whoever was named (見る調整役), else all but members of a barred agency.
+
+    Where none of them is left the final owner stands in: a ladder always ends at a human.
+    """
+    found = [c for c in town.coordinators if not serves(c, case.barred)]
+    if case.restricted:
+        found = [c for c in found if c.code == case.overseer]
+    return codes(found) or (town.final_owner,)
+
+
+def serves(person: Staff, agencies: Iterable[str]) -> bool:
+    """Say whether somebody belongs to one of these agencies."""
+    return not set(agencies).isdisjoint(person.agencies)
 
 
 def codes(people: Iterable[Staff]) -> tuple[str, ...]:
@@ -21,9 +40,8 @@ def receivers(handoff: Handoff, town: Town, at: datetime) -> tuple[str, ...]:
     if handoff.to_staff and handoff.to_staff in town.staff:
         deputy = town.deputy(handoff.to_staff, at)
         return (handoff.to_staff, deputy) if deputy else (handoff.to_staff,)
-    answering = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.WATCHER, Role.HOST)
     members = town.members.get(handoff.to_agency, ())
-    return codes(m for m in members if any(p.agency == handoff.to_agency and p.role in answering for p in m.posts))
+    return codes(m for m in members if any(p.agency == handoff.to_agency and p.role in ANSWERING for p in m.posts))
 
 
 def approvers(case: Case, town: Town, proposal: Proposal | None = None) -> tuple[str, ...]:
@@ -32,9 +50,10 @@ def approvers(case: Case, town: Town, proposal: Proposal | None = None) -> tuple
     Never the proposer, never the lead: a second person decides (workflow.md §1, I5).
     """
     proposal = proposal or case.proposal
-    barred = {case.lead, proposal.by if proposal else None}
-    order = (*town.coordinators, *town.heads(town.body.code), *town.officials)
-    return tuple(dict.fromkeys(p.code for p in order if p.code not in barred))
+    partial = {case.lead, proposal.by if proposal else None}
+    beyond = (p for p in (*town.heads(town.body.code), *town.officials) if not serves(p, case.barred))
+    order = (*coordinators(case, town), *codes(beyond))
+    return tuple(dict.fromkeys(code for code in order if code not in partial))
 
 
 def team(case: Case, town: Town) -> tuple[str, ...]:
@@ -78,9 +97,9 @@ def reach(
         case "head":
             return codes(town.heads(_agency_of(owner, case, handoff, town)))
         case "coordinator":
-            return codes(town.coordinators)
+            return coordinators(case, town)
         case "coordinator2":
-            return codes(town.coordinators[1:])
+            return coordinators(case, town)[1:]
         case "body_head":
             return codes(town.heads(town.body.code))
         case "official":
@@ -117,15 +136,15 @@ def stands(
     coordinator = speaker.has(Role.COORDINATOR)
     match relation:
         case "lead":
-            return coordinator or me == case.lead or _stands_in(me, case.lead, town, at)
+            return coordinator or me == case.lead or stands_in(me, case.lead, town, at)
         case "coordinator":
             return coordinator
         case "holder" if handoff:
-            return coordinator or me == handoff.holder or _stands_in(me, handoff.holder, town, at)
+            return coordinator or me == handoff.holder or stands_in(me, handoff.holder, town, at)
         case "sender" if handoff:
             # Once the sender has left the town, the lead answers for them.
             left = handoff.sender not in town.staff and me == case.lead
-            return coordinator or me == handoff.sender or left or _stands_in(me, handoff.sender, town, at)
+            return coordinator or me == handoff.sender or left or stands_in(me, handoff.sender, town, at)
         case "receiver" if handoff:
             return me in receivers(handoff, town, at) or (
                 handoff.to_staff is not None and speaker.heads(handoff.to_agency)
@@ -141,24 +160,6 @@ def stands(
     return False
 
 
-def _stands_in(me: str, absent: str | None, town: Town, at: datetime) -> bool:
+def stands_in(me: str, absent: str | None, town: Town, at: datetime) -> bool:
     """A deputy acts while the person is away."""
     return bool(absent and absent in town.staff and town.away(absent, at) and town.deputy(absent, at) == me)
-
-
-def knows(speaker: Staff, case: Case, town: Town, at: datetime) -> bool:
-    """Say whether this person may open the case: they lead, hold, sent, are asked, or it is their post's duty."""
-    # The head of the coordinating body stands in the ladders of every case, and among its approvers.
-    if speaker.has(Role.COORDINATOR, Role.OFFICIAL) or speaker.heads(town.body.code):
-        return True
-    if speaker.code in team(case, town) or speaker.code == case.opened_by:
-        return True
-    if any((h.asked or h.held) and speaker.code in receivers(h, town, at) for h in case.handoffs):
-        return True
-    agencies = {h.to_agency for h in case.held} | ({town.staff[case.lead].agency} if case.lead else set())
-    if any(speaker.heads(a) for a in agencies):
-        return True
-    return any(
-        _stands_in(speaker.code, p, town, at)
-        for p in (*lead(case, town), *(h.holder for h in case.held), *(h.sender for h in case.asked))
-    )

@@ -8,7 +8,7 @@ from adapters.base import Choice, Message
 from bot import sign
 from bot.ask import DATED, Ask, Reply
 from bot.commands.book import BOOK, command, shelves
-from bot.commands.lists import MOST_ROWS, open_questions, wait_rows
+from bot.commands.lists import MOST_ROWS, load_line, open_questions, wait_rows
 from bot.words import at_local, find_day, strip_polite, whole_number
 from storage import cases, journal, people, waits
 from workflow import call, facts
@@ -249,7 +249,7 @@ def stuck(ask: Ask) -> Reply:
     if not ask.speaker.has(Role.COORDINATOR, Role.OFFICIAL):
         raise no.CoordinatorsOnly()
     voice = ask.voice
-    found = cases.exceptions(ask.tx, ask.now, most=MOST_ROWS, tracks=True)
+    found = cases.exceptions(ask.tx, ask.sight, ask.now, most=MOST_ROWS, tracks=True)
     rows = [row for group in found for row in group.rows]
     if not rows:
         return Reply(Message(voice.say("stuck.none")))
@@ -272,12 +272,9 @@ def load(ask: Ask) -> Reply:
         raise no.HeadsOnly()
     voice = ask.voice
     everything = ask.speaker.has(Role.COORDINATOR, Role.OFFICIAL)
-    loads = cases.loads(ask.tx, ask.now)
+    loads = cases.loads(ask.tx, ask.sight, ask.now)
     shown = [a for a in ask.town.agencies.values() if everything or a.code in ask.speaker.agencies]
-    facts_ = tuple(
-        (a.name, voice.say("load.line", leads=loads.leads.get(a.code, 0), roles=loads.roles.get(a.code, 0)))
-        for a in shown
-    )
+    facts_ = tuple((a.name, load_line(ask, loads, a.code)) for a in shown)
     return Reply(Message(voice.say("load.text"), voice.say("load.title"), facts_))
 
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from adapters.base import Choice, Message
 from bot.ask import Ask, Reply
 from storage import cases
+from storage.cases import Loads
 from workflow.case import Case, Wait
 from workflow.handoff import basis_for, next_candidates, own_agencies
 from workflow.people import Duty
+from workflow.sight import countable
 from workflow.who import reach
 
 MOST_ROWS = 10
@@ -18,17 +20,27 @@ def candidates_reply(ask: Ask, case: Case, duty: Duty) -> Reply:
     act = ask.act()
     found = next_candidates(case, duty.code, act)
     allowed = [a for a in found if any(basis_for(case, a.code, own) for own in own_agencies(case, act))]
-    loads = cases.loads(ask.tx, ask.now)
+    loads = cases.loads(ask.tx, ask.sight, ask.now)
     facts = []
     for agency in allowed[:5]:
-        shown = ask.voice.say("load.line", leads=loads.leads.get(agency.code, 0), roles=loads.roles.get(agency.code, 0))
-        facts.append((agency.name, shown))
+        facts.append((agency.name, load_line(ask, loads, agency.code)))
     says = f"担当替え {case.number}" if ask.command == "reassign" else f"依頼 {case.number} {duty.code}"
     choices = [Choice(a.name, f"{says} {a.code}") for a in allowed[:5]]
     choices.append(Choice(ask.voice.say("button.probe"), f"打診 {case.number} {duty.code}", "quiet"))
     key = "did.candidates" if allowed else "did.no_candidates"
     text = ask.voice.say(key, number=case.number, duty=duty.label)
     return Reply(Message(text, facts=tuple(facts), choices=tuple(choices)), case.number)
+
+
+def load_line(ask: Ask, loads: Loads, agency: str) -> str:
+    """What one agency carries, as far as it may be counted before this reader."""
+
+    def shown(count: int) -> str:
+        found = countable(count, ask.sight)
+        return ask.voice.say("count.few") if found is None else str(found)
+
+    leads, roles = loads.leads.get(agency, 0), loads.roles.get(agency, 0)
+    return ask.voice.say("load.line", leads=shown(leads), roles=shown(roles))
 
 
 def open_questions(ask: Ask) -> list[tuple[Case, Wait]]:

@@ -104,7 +104,8 @@ def probe(ask: Ask) -> Outcome | Reply:
     must_lead(case, ask.act())
     duty, rest = _duty(ask)
     district = next((d for d in ask.town.districts if d in rest), case.district)
-    agencies = [a for a in ask.town.candidates(duty.code, district) if a.code not in ask.speaker.agencies]
+    left_out = {*ask.speaker.agencies, *case.barred}
+    agencies = [a for a in ask.town.candidates(duty.code, district) if a.code not in left_out]
     asks, notices = [], []
     for agency in agencies:
         asked = CapacityAsk(

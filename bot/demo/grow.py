@@ -29,6 +29,7 @@ from workflow.case import Case, Handoff
 from workflow.handoff import next_candidates
 from workflow.outcome import Act
 from workflow.people import WATCH, Town
+from workflow.sight import EVERYTHING
 from workflow.who import approvers, receivers
 
 TOKYO: Final = ZoneInfo("Asia/Tokyo")
@@ -299,7 +300,7 @@ class Grower:
 
 
 def _open(tx: Tx) -> list[Case]:
-    return [c for row in cases.refs(tx, limit=2_000) if (c := cases.load(tx, row.id, lock=False))]
+    return [c for row in cases.refs(tx, EVERYTHING, limit=2_000) if (c := cases.load(tx, row.id, lock=False))]
 
 
 async def grow(

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from bot.pages.frame import Desk, View, urgency
+from bot.pages.frame import Desk, View, guards, urgency
 from bot.voice.scene import Scene
 from workflow.case import Case, Handoff, Wait
 from workflow.report import seen_by
@@ -99,7 +99,7 @@ def panel(found: Desk, case: Case, mark: str) -> View:
     held = holders(found, case)
     waits = sorted(case.waits, key=lambda w: w.due_at)[:5]
     return {
-        "number": case.number, "mark": mark, "urgency": urgency(found, case.urgency.value), "href": f"/cases/{case.number}",
+        "number": case.number, "mark": mark, "guards": guards(found, case.restricted, case.flags), "urgency": urgency(found, case.urgency.value), "href": f"/cases/{case.number}",
         "path": stations_small(found, case),
         "facts": [{"label": h["label"], "value": h["name"], "note": h["detail"], "strong": i == 0} for i, h in enumerate(held)],
         "waits": [

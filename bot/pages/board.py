@@ -10,7 +10,7 @@ from starlette.responses import Response
 from bot.looks import named
 from bot.pages import saying
 from bot.pages.beside import lead_name
-from bot.pages.frame import Desk, View, due, show, urgency
+from bot.pages.frame import Desk, View, due, guards, show, urgency
 from storage import capacity, cases, marks
 from storage.cases import CaseRow, Exceptions, Filter, Group, OpenWait
 from storage.tx import Tx
@@ -18,6 +18,7 @@ from workflow.case import Case
 from workflow.ladder import Urgency
 from workflow.path import ACTIVE_STAGES, OPEN_STAGES
 from workflow.people import Role
+from workflow.sight import SUPPRESSED, countable
 
 PER_STAGE: Final = 50
 #: On a column before 「ほか…件を見る」.
@@ -36,7 +37,7 @@ OLD: Final = timedelta(days=7)
 
 
 async def board(found: Desk) -> Response:
-    """Staff, heads, coordinators, officials; staff and heads see their own agencies' cases."""
+    """Staff, heads, coordinators, officials; each sees the cases that they may know."""
     found.only(Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
     view = await found.read(lambda tx: _view(tx, found))
     found.looked(*_numbers(view))
@@ -53,15 +54,13 @@ def _numbers(view: View) -> Iterator[str]:
 
 
 def _everything(found: Desk) -> bool:
-    return found.may(Role.COORDINATOR, Role.OFFICIAL)
+    return found.sight.everything
 
 
 def _filter(found: Desk) -> Filter:
-    """What the address asks for, and never more than this person may see."""
+    """What the address asks for; whose cases it can be is the sight's."""
     agency = found.query("agency")
-    known = agency if agency in found.town.agencies else None
-    if not _everything(found) and known not in found.reader.agencies:
-        known = found.reader.agency
+    known = agency if agency in (found.town.agencies if _everything(found) else found.reader.agencies) else None
     level = found.query("urgency")
     district = found.query("district")
     return Filter(
@@ -74,7 +73,7 @@ def _filter(found: Desk) -> Filter:
 def _view(tx: Tx, found: Desk) -> View:
     chosen = _filter(found)
     words = marks.words_of(tx, found.reader.code)
-    columns = cases.board(tx, chosen, PER_STAGE)
+    columns = cases.board(tx, found.sight, chosen, PER_STAGE)
     total = sum(column.total for column in columns.values())
     opened = found.query("open")
     stages = [s for s in OPEN_STAGES if s in ACTIVE_STAGES or s in columns]
@@ -116,8 +115,7 @@ def _filters(found: Desk, chosen: Filter) -> list[View]:
         },
     ]  # fmt: skip
     if everything or len(seen) > 1:
-        first = nothing if everything else []
-        options = first + _options(((a.code, found.voice.agency(a.code)) for a in seen), chosen.agency)
+        options = nothing + _options(((a.code, found.voice.agency(a.code)) for a in seen), chosen.agency)
         fields.append({"id": "agency", "label": found.t("機関"), "options": options})
     return fields
 
@@ -133,7 +131,7 @@ def _exceptions(
     tx: Tx, found: Desk, chosen: Filter, words: dict[int, str], hidden: list[tuple[str, str]]
 ) -> list[View]:
     most = MANY if found.query("show") else FEW
-    groups = cases.exceptions(tx, found.now, chosen, most, tracks=_everything(found))
+    groups = cases.exceptions(tx, found.sight, found.now, chosen, most, tracks=_everything(found))
     sorted_ = {"silent": groups.unanswered, "declined": groups.refused_twice, "late": _late(groups)}
     shown = []
     for id_, title, sign in GROUPS:
@@ -223,6 +221,7 @@ def tile(found: Desk, row: CaseRow, words: dict[int, str]) -> View:
     return {
         "id": f"tile-{row.number}", "number": row.number, "mark": words.get(row.id, ""), "urgency": urgency(found, row.urgency.value),
         "lead": lead_name(found, row.lead, row.interim), "href": f"/cases/{row.number}", "wait": nearest(found, row),
+        "guards": guards(found, row.restricted, row.flags),
         "say": found.t("{number} が変わりました", number=row.number),
     }  # fmt: skip
 
@@ -245,23 +244,36 @@ def _tab(found: Desk, stage: str, column: cases.StageColumn | None, *, chosen: b
 
 def _loads(tx: Tx, found: Desk) -> list[View]:
     """Agencies in the town's order, never ranked; those that carry nothing and set themselves no mark are left out."""
-    loads = cases.loads(tx, found.now)
+    loads = cases.loads(tx, found.sight, found.now)
     agencies = [a for a in found.town.agencies.values() if _everything(found) or a.code in found.reader.agencies]
     figures = [
         (a, loads.leads.get(a.code, 0), loads.roles.get(a.code, 0), loads.overdue.get(a.code, 0)) for a in agencies
     ]
-    widest = max((max(leads + roles, a.capacity or 0) for a, leads, roles, _ in figures), default=0) or 1
+    widths = (max(_drawn(found, n) + _drawn(found, m), a.capacity or 0) for a, n, m, _ in figures)
+    widest = max(widths, default=0) or 1
     shown = []
     for agency, leads, roles, over in figures:
         if not (leads or roles or agency.capacity):
             continue
-        late = min(over, leads + roles)
+        figures_ = found.t("主{leads} 役{roles}", leads=_count(found, leads), roles=_count(found, roles))
+        bars = _shares(_drawn(found, leads), _drawn(found, roles), _drawn(found, min(over, leads + roles)), widest)
         shown.append({
-            "name": found.voice.agency(agency.code), "figures": found.t("主{leads} 役{roles}", leads=leads, roles=roles),
-            "late": found.t("超過{n}", n=over) if over else "",
-            **_shares(leads, roles, late, widest), "norm": round(100 * agency.capacity / widest) if agency.capacity else 0,
+            "name": found.voice.agency(agency.code), "figures": figures_,
+            "late": found.t("超過{n}", n=_count(found, over)) if over else "",
+            **bars, "norm": round(100 * agency.capacity / widest) if agency.capacity else 0,
         })  # fmt: skip
     return shown
+
+
+def _count(found: Desk, n: int) -> str:
+    exact = countable(n, found.sight)
+    return found.voice.say("count.few") if exact is None else str(exact)
+
+
+def _drawn(found: Desk, n: int) -> int:
+    """A bar gives no more away than its figure."""
+    exact = countable(n, found.sight)
+    return SUPPRESSED if exact is None else exact
 
 
 def _shares(leads: int, roles: int, late: int, widest: int) -> View:

@@ -9,13 +9,15 @@ from starlette.responses import Response
 from bot.looks import named
 from bot.pages import fates, naming, path, saying
 from bot.pages.beside import chip, holders, owners, wait_label
-from bot.pages.frame import Desk, NotFound, View, at, show, urgency
+from bot.pages.frame import Desk, NotFound, View, at, guards, show, urgency
 from bot.pages.looks import may_see
 from bot.pages.turns import asks_now, card_view
 from bot.voice.cards import card
 from bot.voice.timeline import sentence
+from bot.voice.why import worded
 from bot.words import whole_number
 from storage import cases, conversation, journal, marks, texts
+from storage.cases import CaseRow
 from storage.journal import Line
 from storage.tx import Tx
 from workflow import number as numbers
@@ -24,7 +26,7 @@ from workflow.ladder import Urgency
 from workflow.people import LEAD, Role
 from workflow.promise import climbs_to
 from workflow.report import aware, seen_by
-from workflow.who import knows, reach, stands, team
+from workflow.who import reach, stands, team
 
 LINES: Final = 20
 #: Agencies that stand as columns of issues × roles.
@@ -45,7 +47,8 @@ async def case(found: Desk) -> Response:
 
 def _view(tx: Tx, found: Desk, number: str) -> View | None:
     one = cases.load(tx, number, lock=False)
-    if one is None or not knows(found.reader, one, found.town, found.now):
+    why = None if one is None else found.sight.why(one)
+    if one is None or why is None:
         return None
     knows_all = aware(found.reader, one, found.town, found.now)
     one = seen_by(found.reader, one, found.town, found.now)
@@ -54,17 +57,22 @@ def _view(tx: Tx, found: Desk, number: str) -> View | None:
     hidden = saying.fields(found, place, back)
     mark = marks.words_of(tx, found.reader.code).get(one.id, "")
     shown = _head(found, one, mark, erased=texts.forgotten(tx, one.household)) | {
+        "why": found.t("ご覧になれるわけ: {why}", why=worded(why, found.voice, found.now)),
         "mine": _mine(found, one, mark, hidden), "said": saying.said_here(tx, found, place, back),
         "undo": saying.undo(tx, found, place, back), "hidden": hidden, "whole": whole(found, one), "moves": _moves(found, one),
-        "lead_acts": _onward(found, one, mark, hidden), "episodes": _episodes(tx, found, one),
+        "lead_acts": _onward(found, one, mark, hidden),
     }  # fmt: skip
     if not shown["whole"]:
         heed = texts.get(tx, one.signs) if one.signs and _watches(found, one) else None
         return shown | {"heed": heed}
     lines = [line for line in journal.read(tx, one.id) if knows_all or not _of_track(line)]
+    household = cases.of_household(tx, found.sight, one.household)
+    # What was written is of the household: with a case of it that is hidden from the reader, so may be the words.
+    written = [] if household.hidden else _written(tx, found, one)
     return shown | {
+        "episodes": _episodes(found, one, household.known),
         "path": path.view(found, one, lines), "holders": holders(found, one), "waits": _waits(found, one),
-        "issues": _issues(found, one, hidden), "timeline": _timeline(found, one, lines), "written": _written(tx, found, one),
+        "issues": _issues(found, one, hidden), "timeline": _timeline(found, one, lines), "written": written,
         "letters": fates.of_case(tx, found, one.id, one.number, _most(found, "letters"), LINES, whole=knows_all),
     }  # fmt: skip
 
@@ -80,7 +88,7 @@ def whole(found: Desk, one: Case) -> bool:
     if me.volunteer:
         return False
     without = replace(one, handoffs=tuple(h for h in one.handoffs if not h.asked))
-    return me.code in team(one, found.town) or knows(me, without, found.town, found.now)
+    return me.code in team(one, found.town) or found.sight.knows(without)
 
 
 def _watches(found: Desk, one: Case) -> bool:
@@ -89,7 +97,11 @@ def _watches(found: Desk, one: Case) -> bool:
 
 def _head(found: Desk, one: Case, mark: str, *, erased: bool) -> View:
     voice = found.voice
-    tags = [found.t("圏域 {district}", district=one.district)] if one.district else []
+    known = one.district and (whole(found, one) or not one.flags)
+    place = found.t("圏域 {district}", district=one.district) if known else ""
+    leads = stands("lead", found.reader, one, found.town, found.now)
+    barred = [found.t("除く {agency}", agency=voice.agency(a)) for a in one.barred] if leads else []
+    tags: list[str] = []
     if erased:
         tags.append(found.t("消去済み(統計だけ)"))
     if whole(found, one):
@@ -99,6 +111,7 @@ def _head(found: Desk, one: Case, mark: str, *, erased: bool) -> View:
     since = found.t("{day}から{n}日め", day=voice.title_day(one.opened_at, found.now), n=days)
     return {
         "number": one.number, "mark": mark, "urgency": urgency(found, one.urgency.value), "tags": tags, "since": since,
+        "guards": guards(found, one.restricted, one.flags), "flagged": bool(one.flags), "place": place, "barred": barred,
         "stage": {"id": one.stage, "label": voice.label("stage", one.stage)}, "open": one.open,
         "looks": f"/looks?number={one.number}" if may_see(found) else "",
         "phones": _phones(found, one),
@@ -177,6 +190,8 @@ def _moves(found: Desk, one: Case) -> list[View]:
         tracked = ("通報済", "安全確認", *(("虐待終了",) if me.has(Role.OFFICIAL) else ()))
         words = ("虐待", *(tracked if any(r.open for r in one.reports) else ()))
         groups.append(_group(found, "虐待かもしれないとき", one.number, words))
+    if leads or me.has(Role.OFFICIAL):
+        groups.append(_group(found, "守る", one.number, ("限定", "除く", "保護") if leads else ("保護",)))
     words = ("急ぎ", "緊急", "通常") if leads else ("急ぎ", "緊急")
     return [*groups, _group(found, "急ぎぐあいと相談", one.number, (*words, "気がかり", "相談", "電話", "話しました"))]
 
@@ -360,9 +375,9 @@ def _written(tx: Tx, found: Desk, one: Case) -> list[View]:
     ]
 
 
-def _episodes(tx: Tx, found: Desk, one: Case) -> list[View]:
+def _episodes(found: Desk, one: Case, known: Sequence[CaseRow]) -> list[View]:
     """The same household's other episodes."""
-    others = [row for row in cases.of_household(tx, one.household) if row.id != one.id]
+    others = [row for row in known if row.id != one.id]
     return [
         {"number": r.number, "href": f"/cases/{r.number}", "label": found.voice.label("stage", r.stage)} for r in others
     ]

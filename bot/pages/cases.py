@@ -1,4 +1,4 @@
-"""The list of cases and the search for one; what a row of every list shows, and whose cases somebody may list."""
+"""The list of cases and the search for one; what a row of every list shows."""
 
 import unicodedata
 from dataclasses import dataclass, fields, replace
@@ -7,21 +7,21 @@ from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from bot.pages.frame import Desk, show
+from bot.pages.frame import Desk, guards, show
 from bot.words import whole_number
 from storage import cases as kept
 from storage import marks
 from storage.cases import CaseRow, Filter
 from storage.tx import Tx
 from workflow import number as numbers
+from workflow.confidence import may_open
 from workflow.ladder import Urgency
 from workflow.path import STAGES
 from workflow.people import Role, Staff
-from workflow.who import knows
+from workflow.sight import Sight
 
-#: Who may see lists of cases, and who sees those of every agency.
+#: Who may see lists of cases; which cases stand there is their sight's.
 LISTED: Final = (Role.STAFF, Role.HEAD, Role.COORDINATOR, Role.OFFICIAL)
-ALL: Final = (Role.COORDINATOR, Role.OFFICIAL)
 PAGE: Final = 50
 MOST: Final = 5_000
 
@@ -71,30 +71,16 @@ class Wanted:
 def agencies_of(found: Desk) -> tuple[str, ...]:
     """The agencies that this person may list cases of."""
     me = found.reader
-    return tuple(found.town.agencies) if me.has(*ALL) else own_agencies(me)
+    return tuple(found.town.agencies) if found.sight.everything else own_agencies(me)
 
 
 def own_agencies(me: Staff) -> tuple[str, ...]:
     return tuple(dict.fromkeys(p.agency for p in me.posts if p.role in LISTED))
 
 
-def scopes(me: Staff, wanted: Filter) -> list[Filter]:
-    """One filter for whoever sees everything, else one for each of their agencies."""
-    if me.has(*ALL):
-        return [wanted]
-    own = own_agencies(me)
-    return [replace(wanted, agency=a) for a in own if wanted.agency in (None, a)]
-
-
-def listed(tx: Tx, me: Staff, wanted: Filter, *, closed: bool = False, limit: int = MOST) -> list[CaseRow]:
-    """The cases that somebody may list, each once, the nearest due first."""
-    parts = [kept.refs(tx, one, closed=closed, limit=limit) for one in scopes(me, wanted)]
-    if me.has(*ALL):
-        return parts[0]
-    at_stake = {stake.case.id for stake in kept.of_staff(tx, me.code, me.agencies)}
-    parts.append(kept.refs(tx, wanted, ids=at_stake, limit=limit))
-    rows = {row.id: row for part in parts for row in part}
-    return sorted(rows.values(), key=lambda r: (r.nearest_due is None, r.nearest_due or r.opened_at, r.id))[:limit]
+def listed(tx: Tx, sight: Sight, wanted: Filter, *, closed: bool = False, limit: int = MOST) -> list[CaseRow]:
+    """The cases that somebody may know, the nearest due first."""
+    return kept.refs(tx, sight, wanted, closed=closed, limit=limit)
 
 
 # -- what a row shows
@@ -165,7 +151,7 @@ async def cases(found: Desk) -> Response:
     found.looked(*(row.number for row in shown), *(one["label"] for one in near), kind="search" if wanted.q else "view")
     return show(
         found, "cases.html", found.t("事例の一覧"), "cases", wanted=wanted, count=len(rows), near=near,
-        choosers=choosers(found, wanted, stage=not wanted.closed), tabs=_tabs(found, wanted),
+        choosers=choosers(found, wanted, stage=not wanted.closed), opens=may_open(found.reader, found.town), tabs=_tabs(found, wanted),
         rows=[_row(found, row, words.get(row.id, "")) for row in shown], pages=_pages(wanted, len(rows)),
     )  # fmt: skip
 
@@ -175,7 +161,7 @@ def _opens(tx: Tx, found: Desk, whole: str, rows: list[CaseRow]) -> bool:
     if any(row.number == whole for row in rows):
         return True
     case = kept.load(tx, whole, lock=False)
-    return case is not None and knows(found.reader, case, found.town, found.now)
+    return case is not None and found.sight.knows(case)
 
 
 def _rows(tx: Tx, found: Desk, wanted: Wanted) -> list[CaseRow]:
@@ -184,14 +170,14 @@ def _rows(tx: Tx, found: Desk, wanted: Wanted) -> list[CaseRow]:
     stages = ("closed",) if wanted.closed else (wanted.stage,) if wanted.stage else ()
     base = wanted.filter(stages=stages)
     if not wanted.q:
-        rows = listed(tx, me, base, closed=bool(wanted.closed))
+        rows = listed(tx, found.sight, base, closed=bool(wanted.closed))
         return sorted(rows, key=lambda r: r.opened_at, reverse=True) if wanted.closed else rows
     found_rows: dict[int, CaseRow] = {}
     for part in _numbers(wanted.q):
-        found_rows |= {r.id: r for r in listed(tx, me, replace(base, number=part), closed=True)}
+        found_rows |= {r.id: r for r in listed(tx, found.sight, replace(base, number=part), closed=True)}
     meant = _marked(tx, me.code, wanted.q)
     if meant:
-        every = {r.id: r for r in listed(tx, me, base, closed=True)}
+        every = {r.id: r for r in listed(tx, found.sight, base, closed=True)}
         found_rows |= {id_: every[id_] for id_ in meant if id_ in every}
     return list(found_rows.values())
 
@@ -234,9 +220,8 @@ def _near(tx: Tx, found: Desk, wanted: Wanted) -> list[dict[str, str]]:
     whole = _whole(wanted.q)
     if not whole:
         return []
-    close = {r.id: r for r in kept.find_numbers(tx, numbers.neighbours(whole))}
-    mine = {r.id for r in listed(tx, found.reader, Filter(), closed=True)} if close else set()
-    return [{"label": r.number, "href": f"/cases/{r.number}"} for r in close.values() if r.id in mine][:3]
+    close = kept.find_numbers(tx, found.sight, numbers.neighbours(whole))
+    return [{"label": r.number, "href": f"/cases/{r.number}"} for r in close][:3]
 
 
 def _row(found: Desk, row: CaseRow, mark: str) -> dict[str, Any]:
@@ -244,7 +229,7 @@ def _row(found: Desk, row: CaseRow, mark: str) -> dict[str, Any]:
     return {
         "id": f"case-{row.id}", "number": row.number, "mark": mark, "href": f"/cases/{row.number}",
         "urgency": urgency(found, row), "stage": row.stage, "stage_label": voice.label("stage", row.stage),
-        "lead": lead_name(found, row), "district": row.district or "", "wait": chip(found, row),
+        "lead": lead_name(found, row), "district": row.district or "", "guards": guards(found, row.restricted, row.flags), "flagged": bool(row.flags), "wait": chip(found, row),
         "opened": {"text": voice.day(row.opened_at, found.now), "iso": row.opened_at.isoformat()},
     }  # fmt: skip
 

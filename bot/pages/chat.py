@@ -18,7 +18,6 @@ from storage.conversation import Said
 from storage.letters import LetterRow
 from storage.rooms import Post
 from storage.tx import Tx
-from workflow.who import knows
 
 SHOWN: Final = 60
 #: The newest of a long room stay whole; settled cards before them are folded to one line.
@@ -98,7 +97,7 @@ def _letter(
     found: Desk, reading: Reading, row: LetterRow, hidden: list[tuple[str, str]], *, whole: bool, newest: int
 ) -> View:
     """An answer is a bubble; everything else is a card, as it is true now."""
-    if row.kind == "answer":
+    if row.kind == "answer" and not reading.hides(row):
         return saying.message(found, row, hidden, private=row.to_room is not None, over=row.id < newest)
     card = reading.card(row)
     if not whole and card.number and not card.choices:
@@ -209,9 +208,5 @@ def _beside(reading: Reading, found: Desk, mine: list[LetterRow]) -> View | None
     for row in reversed(mine):
         case = reading.case(row.case_id) if row.case_id else None
         if case is not None:
-            return (
-                beside.panel(found, case, reading.mark(case.id))
-                if knows(found.reader, case, found.town, found.now)
-                else None
-            )
+            return beside.panel(found, case, reading.mark(case.id)) if found.sight.knows(case) else None
     return None

@@ -26,7 +26,9 @@ from storage.looks import Kind
 from storage.people import Session
 from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.tx import Tx
+from workflow.confidence import may_open
 from workflow.people import Role, Staff, Town
+from workflow.sight import Sight
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +89,11 @@ class Desk:
     def reader(self) -> Staff:
         assert self.me is not None  # `page` lets nobody in without a session
         return self.me
+
+    @property
+    def sight(self) -> Sight:
+        """Whose eyes every list is for."""
+        return Sight(self.reader, self.town, self.now)
 
     @property
     def query(self) -> Callable[[str], str]:
@@ -430,11 +437,15 @@ async def another(found: Desk) -> Response:
 
 
 def missing(found: Desk) -> Response:
+    """Whatever is not there, or not for this reader. The way to 緊急閲覧 stands there always, so that it tells nothing."""
+    opens = found.me is not None and may_open(found.me, found.town)
+    links = [{"label": found.t("番号と理由を書いて開く"), "href": "/cases/open"}] if opens else []
     return worded(
         found,
         "見つかりませんでした",
         "このページはないか、いまのお立場ではご覧になれません。番号をもう一度お確かめください。",
         404,
+        links=links,
     )
 
 
@@ -479,6 +490,12 @@ def clock(found: Desk, moment: datetime) -> View:
 
 def urgency(found: Desk, level: str) -> View:
     return {"level": level, "label": found.voice.label("urgency", level)}
+
+
+def guards(found: Desk, restricted: bool, flags: tuple[str, ...]) -> list[View]:
+    """What protects a case, as chips: its protection flags, and that it is restricted."""
+    shown: list[View] = [{"glyph": "shield", "label": found.voice.label("flag", flag)} for flag in flags]
+    return [*shown, {"glyph": "lock", "label": found.voice.label("done", "restricted")}] if restricted else shown
 
 
 def due(found: Desk, moment: datetime, label: str = "", opened: datetime | None = None) -> View:

@@ -15,7 +15,6 @@ from bot.sign import hashed
 from storage import cases, texts
 from storage.tx import Tx
 from workflow.outcome import Act, Outcome
-from workflow.who import knows
 
 TOLD: Final = "case.told"  #: the form's sealed words
 
@@ -246,11 +245,11 @@ def _doubles(tx: Tx, found: Desk, draft: Draft) -> list[Double]:
     hash_ = _fingerprint(tx, draft)
     doubles = []
     for household in texts.same_hash(tx, hash_) if hash_ else ():
-        for row in cases.of_household(tx, household):
-            case = cases.load(tx, row.id, lock=False)
-            known = case is not None and knows(found.reader, case, found.town, found.now)
+        episodes = cases.of_household(tx, found.sight, household)
+        for row in episodes.known:
             about = f"{found.voice.day(row.opened_at, found.now)} {found.voice.label('stage', row.stage)}"
-            doubles.append(Double(row.number, about) if known else Double("", ""))
+            doubles.append(Double(row.number, about))
+        doubles += [Double("", "")] * episodes.others
     return doubles
 
 
@@ -286,7 +285,7 @@ async def _say(found: Desk, draft: Draft, what: str, words: str) -> Any:
 
 def _newest(tx: Tx, found: Desk) -> str:
     """The form was sent twice: the first time has opened it."""
-    led = [s.case for s in cases.of_staff(tx, found.reader.code, found.reader.agencies) if s.relation == "lead"]
+    led = [s.case for s in cases.of_staff(tx, found.sight) if s.relation == "lead"]
     newest = max(led, key=lambda c: c.opened_at, default=None)
     return f"/cases/{newest.number}" if newest else "/cases"
 

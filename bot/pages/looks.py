@@ -18,7 +18,6 @@ from storage.tx import Tx
 from workflow import calendar
 from workflow import number as numbers
 from workflow.people import Role
-from workflow.who import knows
 
 PAGE: Final = 50
 MOST: Final = 5_000  #: lines that are paged through; a file has all of them
@@ -147,7 +146,7 @@ def _wrong(tx: Tx, found: Desk, wanted: Wanted, shaped: bool) -> list[tuple[str,
     if not wanted.number:
         return [] if found.may(*ALL) else [("number", "相談の番号を入れてください。")]
     case = cases.load(tx, wanted.number, lock=False) if shaped else None
-    if case is None or not (found.may(*ALL) or knows(found.reader, case, found.town, found.now)):
+    if case is None or not (found.may(*ALL) or found.sight.knows(case)):
         return [("number", "この番号の相談は見つかりませんでした。数字をもう一度お確かめください。")]
     return []
 

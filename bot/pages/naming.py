@@ -22,7 +22,7 @@ async def give(found: Desk, *also: int) -> None:
 
 def _nameless(tx: Tx, found: Desk, also: tuple[int, ...]) -> list[int]:
     me = found.reader
-    reached = [*also, *(stake.case.id for stake in cases.of_staff(tx, me.code, me.agencies))]
+    reached = [*also, *(stake.case.id for stake in cases.of_staff(tx, found.sight))]
     for room in (None, *me.agencies):
         reached += [row.case_id for row in conversation.letters(tx, me.code, room, LETTERS) if row.case_id is not None]
     named = marks.words_of(tx, me.code)

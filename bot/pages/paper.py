@@ -43,7 +43,7 @@ def _sheet(found: Desk, title: str, way: str, groups: list[tuple[str, list[dict[
         "title": found.t(title), "when": f"{voice.title_day(now)} {voice.clock(now)}", "way": way,
         "groups": [{"title": f"{found.t(t)} {found.t('{n}件').replace('{n}', str(len(rows)))}", "rows": rows}
                    for t, rows in groups if rows],
-        "foot": found.t("お名前・住所は載せていません。机の上に置いたままにしないでください。"),
+        "foot": found.t("お名前・住所・圏域は載せていません。守る印のある相談も同じです。机の上に置いたままにしないでください。"),
         "printed": printed.replace("{moment}", voice.moment(now, now)),
     }  # fmt: skip
 
@@ -89,9 +89,9 @@ def _lead_of(found: Desk, case: Case) -> str:
 
 
 def _handover_sheet(tx: Tx, found: Desk) -> dict[str, Any]:
-    rows = listed(tx, found.reader, Filter(stages=ACTIVE_STAGES))
+    rows = listed(tx, found.sight, Filter(stages=ACTIVE_STAGES))
     words = marks.words_of(tx, found.reader.code)
-    late = kept.exceptions(tx, found.now, most=len(rows) or 1)
+    late = kept.exceptions(tx, found.sight, found.now, most=len(rows) or 1)
     stuck = {o.case.id: o for o in (*late.refused_twice.rows, *late.queue.rows)}
     tomorrow = _tomorrow(found)
     now_, soon, later = [], [], []

@@ -41,8 +41,24 @@ def _sessions(tx: Tx, found: Desk, one: Staff) -> list[people.Session]:
 
 def _rows(tx: Tx, found: Desk, one: Staff) -> list[View]:
     """What this person leads, holds, was asked by name and watches over; then for whom they stand in."""
-    stakes = [s for s in cases.of_staff(tx, one.code, ()) if not (s.relation == "holder" and s.duty == LEAD)]
-    return [*(_held(found, s) for s in stakes), *_stands_in(tx, found, one)]
+    held = cases.held_by(tx, found.sight, one.code)
+    stakes = [s for s in held.stakes if not (s.relation == "holder" and s.duty == LEAD)]
+    unseen = [_unseen(found, held.unseen)] if held.unseen else []
+    return [*(_held(found, s) for s in stakes), *unseen, *_stands_in(tx, found, one)]
+
+
+def _unseen(found: Desk, count: int) -> View:
+    """What this person still holds and the reader may not know: that there is something, and who hands it over."""
+    text = found.t("あなたにはご覧になれない受けもちがあります。ご本人か調整役が引き継ぎます。")
+    return {
+        "id": "held-unseen",
+        "number": "",
+        "label": text,
+        "duty": found.t("{n}件", n=count),
+        "href": "/town",
+        "words": [],
+        "nonce": "",
+    }
 
 
 def _held(found: Desk, stake: Stake) -> View:

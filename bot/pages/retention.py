@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from bot import erasing
 from bot.pages.frame import Desk, NotFound, View, at, show
 from bot.words import whole_number
-from storage import cases, erasures, texts
+from storage import erasures, texts
 from storage.erasures import Erasure, Hold
 from storage.tx import Tx
 from workflow import calendar, retention
@@ -165,7 +165,7 @@ def _one(tx: Tx, found: Desk, id_: int) -> View | None:
     one = erasures.get(tx, id_)
     if one is None:
         return None
-    whole = cases.of_household(tx, one.household)
+    whole = erasures.episodes(tx, one.household)
     gone = one.gone if one.gone is not None else erasures.counts(tx, one.household, [row.id for row in whole])
     return _row(found, one) | {
         "certificate": one.done, "town": found.town.name, "household": one.household, "digest": one.digest, "line": one.line,
@@ -181,5 +181,5 @@ WHAT: Final = {
 }  # fmt: skip
 
 
-def _episode(found: Desk, row: cases.CaseRow) -> dict[str, Any]:
+def _episode(found: Desk, row: erasures.Episode) -> dict[str, Any]:
     return {"number": row.number, "opened": at(found, row.opened_at), "stage": found.voice.label("stage", row.stage)}

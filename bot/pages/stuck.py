@@ -88,10 +88,12 @@ def _round(tx: Tx, found: Desk) -> dict[str, Any]:
     """What the auditor has found, the kinds that are so still first; what is over stays for a day."""
     rows = [*findings.standing(tx), *findings.gone(tx, found.now - REMEMBERED)]
     kinds = [list(ones) for _, ones in groupby(sorted(rows, key=_kind), key=_kind)]
+    named = {one.case_id for one in rows if one.case_id is not None}
+    seen = set(cases.numbers_of(tx, found.sight, named).values()) if named else set()
     last = findings.last_audit(tx)
     ago = (found.app.clock.here() - last.at) if last else None
     return {
-        "findings": [_finding(found, ones) for ones in kinds],
+        "findings": [_finding(found, ones, seen) for ones in kinds],
         "last": at(found, found.now - ago, short=True) if ago is not None else None,
     }
 
@@ -100,8 +102,8 @@ def _kind(one: Finding) -> tuple[bool, str]:
     return one.gone_at is not None, one.kind
 
 
-def _finding(found: Desk, ones: list[Finding]) -> dict[str, Any]:
-    first, numbers = ones[0], list(dict.fromkeys(one.number for one in ones if one.number))
+def _finding(found: Desk, ones: list[Finding], seen: set[str]) -> dict[str, Any]:
+    first, numbers = ones[0], list(dict.fromkeys(one.number for one in ones if one.number in seen))
     count = found.t("{n}件 直しました" if all(one.repaired_at for one in ones) else "{n}件", n=len(ones))
     return {
         "id": f"finding-{first.kind}{'-over' if first.gone_at else ''}", "what": found.voice.label("finding", first.kind),
@@ -131,7 +133,7 @@ def _event(tx: Tx, found: Desk, one: Parked) -> dict[str, Any]:
 def _letters(tx: Tx, found: Desk) -> list[dict[str, Any]]:
     rows = [row for row in letters.stuck(tx) if not row.why.startswith(figures.GIVEN_UP)]
     ids = {row.case_id for row in rows if row.case_id}
-    numbers = {case.id: case.number for case in cases.refs(tx, ids=ids, limit=len(ids))} if ids else {}
+    numbers = cases.numbers_of(tx, found.sight, ids) if ids else {}
     return [_letter(found, row, numbers.get(row.case_id or 0, "")) for row in rows]
 
 

@@ -11,7 +11,7 @@ from bot.ask import Ask
 from bot.commands.lists import open_questions
 from bot.looks import named
 from bot.pages import naming
-from bot.pages.frame import Desk, nonce, show
+from bot.pages.frame import Desk, guards, nonce, show
 from bot.reading import as_written
 from bot.voice.cards import Card, card
 from bot.voice.scene import Scene
@@ -66,9 +66,9 @@ def mine_and_theirs(tx: Tx, found: Desk) -> tuple[list[Turn], list[Turn]]:
     own = ask.mine()
     known = {case.id for case in own}
     owners = [o for role, owed in OWED.items() if me.has(role) for o in owed]
-    owed = cases.open_waits(tx, owners=owners, limit=200) if owners else []
+    owed = cases.open_waits(tx, found.sight, owners=owners, limit=200) if owners else []
     decides = me.has(Role.OFFICIAL)
-    owed += cases.open_waits(tx, kinds=DECISIONS, limit=200) if decides else []
+    owed += cases.open_waits(tx, found.sight, kinds=DECISIONS, limit=200) if decides else []
     more = [cases.load(tx, id_, lock=False) for id_ in dict.fromkeys(o.case.id for o in owed) if id_ not in known]
     ask.cached = [*own, *(case for case in more if case)]
     questions = [turn for turn in open_questions(ask) if decides or turn[1].kind not in DECISIONS]
@@ -184,7 +184,7 @@ def _row(found: Desk, case: Case, wait: Wait, mark: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "id": f"turn-{wait.id}", "number": case.number, "mark": mark, "word": found.voice.label("wait", wait.kind),
         "wait": chip_of(found, case, wait), "href": f"/cases/{case.number}", "note": _note(found, handoff, wait),
-        "hidden": hidden("/today"),
+        "hidden": hidden("/today"), "guards": guards(found, case.restricted, case.flags),
     }  # fmt: skip
     choices = card_of(found, case, wait, mark).choices
     if wait.kind in OFFERS or wait.kind in CHECK_INS or len(choices) > IN_A_ROW:
@@ -220,7 +220,7 @@ def _their_row(found: Desk, case: Case, wait: Wait, mark: str) -> dict[str, Any]
         note = found.t("質問の回答を待つあいだ、時計は止まります")
     return {
         "id": f"their-{wait.id}", "number": case.number, "mark": mark, "word": who, "wait": chip_of(found, case, wait),
-        "note": note, "href": f"/cases/{case.number}",
+        "note": note, "href": f"/cases/{case.number}", "guards": guards(found, case.restricted, case.flags),
     }  # fmt: skip
 
 

@@ -43,6 +43,7 @@ class Card:
     phones: tuple[tuple[str, str], ...] = ()  #: 緊急: whom to dial first
     note: str = ""  #: 「あなたにだけ見えています」 or empty
     href: str | None = None
+    guards: tuple[tuple[str, str], ...] = ()  #: inside, what protects the case: glyph, word
     labels: Mapping[str, str] = field(
         default_factory=dict
     )  #: the words of stage and urgency, for whoever draws the card
@@ -52,6 +53,8 @@ class Card:
         facts = [(label, f"{value}\n{note}" if note else value) for label, value, note in self.facts]
         if self.band and self.band[1] not in self.text:
             facts.insert(0, (self.labels.get("band", ""), " ".join(filter(None, self.band[1:]))))
+        if self.guards:
+            facts.insert(0, (self.labels.get("guards", ""), " ".join(word for _, word in self.guards)))
         return Message(self.text, self.title, (*self.phones, *facts), self.choices)
 
     def view(self, id: str, tokens: Mapping[str, str] | None = None) -> dict[str, object]:
@@ -60,6 +63,7 @@ class Card:
         shown: dict[str, object] = {
             "id": id, "kind": self.kind if self.kind in known else "answer", "kind_label": self.title, "number": self.number,
             "mark": self.mark, "href": self.href, "urgency": {"level": self.urgency, "label": self.labels.get("urgency", "")},
+            "guards": [{"glyph": glyph, "label": word} for glyph, word in self.guards],
             "facts": [self._row(*fact) for fact in self.facts], "private": bool(self.note),
             "bars": [dict(zip(("text", "style", "start", "end"), bar, strict=True)) for bar in self.bars], "bars_note": self.bars_note,
             "phones": [{"label": label, "number": number} for label, number in self.phones],
@@ -129,6 +133,7 @@ def _framed(s: Scene, title: str, text: str, **more: object) -> Card:
         "stage": voice.label("stage", case.stage),
         "urgency": voice.label("urgency", case.urgency.value),
         "bell": s.say("ring.reminder.title"),
+        "guards": voice.say("row.guards"),
     }
     made = Card(
         s.kind,
@@ -139,9 +144,18 @@ def _framed(s: Scene, title: str, text: str, **more: object) -> Card:
         case.stage,
         case.urgency.value,
         href=f"/cases/{case.number}",
+        guards=_guards(s),
         labels=labels,
     )
     return replace(made, **more)  # type: ignore[arg-type]
+
+
+def _guards(s: Scene) -> tuple[tuple[str, str], ...]:
+    """Protection flags, and that the case is restricted: inside alone, never a word of it in a chat outside (workflow.md §6)."""
+    if s.case is None or s.voice.outside:
+        return ()
+    flags = tuple(("shield", s.voice.label("flag", flag)) for flag in s.case.flags)
+    return (*flags, ("lock", s.voice.label("done", "restricted"))) if s.case.restricted else flags
 
 
 def _wait_of(s: Scene) -> dict[str, object]:
@@ -975,9 +989,15 @@ def _unwritten(s: Scene) -> Card:
     return Card(s.kind, s.say("card.unwritten.title"), s.say(key, number=number))
 
 
+def _opened(s: Scene) -> Card:
+    """緊急閲覧: who has opened which case until when; nothing else of it, for the privacy officer knows no cases."""
+    key = "card.case_opened.outside" if s.voice.outside else "card.case_opened"
+    return Card(s.kind, s.say("card.case_opened.title"), s.say(key), s.number, href=f"/cases/{s.number}")
+
+
 MAKERS: Mapping[str, Callable[[Scene], Card]] = {
     "summary": _summary, "capacity_ask": _capacity, "capacity_answer": _capacity, "findings": _findings, "unready": _unready,
-    "unwritten": _unwritten, "anchor": _anchor,
+    "unwritten": _unwritten, "anchor": _anchor, "case_opened": _opened,
 }  # fmt: skip
 
 

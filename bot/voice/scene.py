@@ -161,6 +161,7 @@ class Scene:
             return ()
         lead = town.staff[case.lead].agency if case.lead and case.lead in town.staff else town.body.code
         busy = {h.to_agency for h in case.of_duty(duty) if h.asked or h.held or h.state in ("released", "failed")}
+        busy |= set(case.barred)
         named = self.data.get("candidates")
         first = [town.agencies[c] for c in named if c in town.agencies] if isinstance(named, tuple | list) else []
         found = dict.fromkeys(a.code for a in (*first, *town.candidates(duty, case.district)))
@@ -295,7 +296,7 @@ class Scene:
                 return voice.label("report_to", value)
             case "how":
                 return voice.label("report_end", value)
-            case "stage" | "urgency" | "duty" | "missing" | "condition" | "proposal" | "means":
+            case "stage" | "urgency" | "duty" | "opened" | "missing" | "condition" | "proposal" | "means":
                 return voice.label(key, value)
         return value
 

@@ -10,7 +10,7 @@ from workflow.case import Case, Handoff
 #: What an entry's own values are called in the label lists.
 _CODES: Final = {
     "result": "screening", "basis": "basis", "decision": "conference", "concern": "concern", "wish": "wish", "condition": "condition",
-    "missing": "missing", "duty": "duty", "wait": "wait", "why": "reassigning",
+    "missing": "missing", "duty": "duty", "wait": "wait", "why": "reassigning", "restricted": "restricted", "opened": "opened", "flag": "flag",
     "abuse": "abuse", "to": "report_to", "means": "means", "how": "report_end",
 }  # fmt: skip
 #: kind → what its `to` is.

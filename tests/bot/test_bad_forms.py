@@ -47,7 +47,7 @@ class Desk:
 
     async def mine(self, town: Town) -> int:
         """How many cases 鈴木 has opened."""
-        return len(await town.app.store.read(lambda tx: cases.of_staff(tx, "suzuki", ("houkatsu-kita",))))
+        return len(await town.app.store.read(lambda tx: cases.of_staff(tx, town.sight("suzuki"))))
 
 
 @pytest.fixture

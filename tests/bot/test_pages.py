@@ -418,7 +418,7 @@ async def test_intake_cuts_nothing_unseen(lite: Town, served: Any, field: str, s
         for name, value in chosen.items()
         if name not in ("step", "nonce")
     )
-    assert not await lite.app.store.read(lambda tx: cases.of_staff(tx, "suzuki", ("houkatsu-kita",)))
+    assert not await lite.app.store.read(lambda tx: cases.of_staff(tx, lite.sight("suzuki")))
     if step == "3":
         fits = "あ\r\n" * 666 + "い" * 668
         opened = await suzuki.post("/intake", **chosen, **written | {field: fits})

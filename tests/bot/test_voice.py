@@ -158,7 +158,7 @@ def test_a_card_knows_every_place_of_its_sentences() -> None:
     words = Scene("proxy_told", {}, case, handoff, None, None, None, TOWN, MONDAY, Voice(TOWN), "あじさい").words
     given = {
         "by", "person", "holder", "lead", "until", "due", "at", "recheck", "previous", "source", "span", "what", "answer", "means", "request",
-        "start", "end", "deputy", "n", "count", "agency", "basis", "platform", "people", "candidates", "district", "reason", "day", "whose",
+        "start", "end", "deputy", "n", "count", "agency", "basis", "platform", "people", "candidates", "district", "reason", "day", "whose", "opened",
     }  # fmt: skip
     places = {
         p

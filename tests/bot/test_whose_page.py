@@ -51,7 +51,7 @@ async def test_words_of_a_window_that_has_become_somebody_else_are_not_taken(
         assert "この画面は鈴木さんのままです。いまは石井さんになっています。読みなおしてください。" in answer.text, path
         assert "読みなおす" in answer.text
     assert await lite.lines(number) == before
-    stakes = await lite.app.store.read(lambda tx: cases.of_staff(tx, "suzuki", ("houkatsu-kita",)))
+    stakes = await lite.app.store.read(lambda tx: cases.of_staff(tx, lite.sight("suzuki")))
     assert {stake.case.number for stake in stakes} == {number}
     assert (await browser.get("/today")).status_code == 200, "the session is the other person's and goes on"
     assert (await browser.post("/chat/say", **{"as": "ishii", "room": "me", "words": "今日"})).status_code == 303

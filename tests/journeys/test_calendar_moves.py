@@ -19,6 +19,7 @@ from tests.journeys.rings import due, moment, rings
 from tests.town import START, TOKYO, Doc, Town, sample, settled
 from tests.toy import Slate
 from workflow.calendar import WEEKDAYS, instant, local
+from workflow.sight import EVERYTHING
 
 Change = Callable[[Doc], None]
 #: Tuesday 2 June, the day after every story begins.
@@ -307,7 +308,7 @@ async def test_every_kind_of_wait_is_later_or_as_it_was(lite: Town, urgency: str
 
 
 def _numbers(tx: Tx) -> list[str]:
-    return [row.number for row in cases.refs(tx)]
+    return [row.number for row in cases.refs(tx, EVERYTHING)]
 
 
 @pytest.mark.parametrize("hour", [8, 9, 10])

@@ -9,7 +9,7 @@ from storage.tx import Tx
 from workflow.calendar import Hours
 from workflow.case import Case, Handoff, Wait
 from workflow.ladder import DEFAULTS, Urgency
-from workflow.people import Agency, Post, Role, Staff
+from workflow.people import Agency, Post, Role, Staff, Town
 
 NINE = datetime(2026, 6, 1, 0, 0, tzinfo=UTC)
 HOURS = Hours("Asia/Tokyo", (((510, 1035),),) * 5 + ((), ()), frozenset())
@@ -31,6 +31,23 @@ STAFF = (
     person("sato", "wakaba"),
     person("mori", "body", Role.COORDINATOR),
     person("watanabe", "city", Role.OFFICIAL),
+)
+
+
+TOWN = Town(
+    "12220",
+    "ながれ市",
+    "Asia/Tokyo",
+    "watanabe",
+    {a.code: a for a in AGENCIES},
+    {s.code: s for s in STAFF},
+    {},
+    {},
+    {},
+    {},
+    {},
+    {},
+    {},
 )
 
 

@@ -18,9 +18,10 @@ from storage.cases import Filter, SlowerWriter
 from storage.store import Store
 from storage.tx import Tx
 from tests.databases import KEYS
-from tests.storage.small_town import AGENCIES, NINE, STAFF, a_case, handoff, opened, settle_town, wait
+from tests.storage.small_town import AGENCIES, NINE, STAFF, TOWN, a_case, handoff, opened, settle_town, wait
 from workflow.case import Asked, Case, Consent, Issue, Need
 from workflow.ladder import Urgency
+from workflow.sight import EVERYTHING, Sight
 
 LATER = NINE + timedelta(hours=3)
 
@@ -280,10 +281,10 @@ async def town_with_cases(store: Store) -> None:
 
 async def test_the_board_shows_late_cases_first_and_counts_the_rest(store: Store) -> None:
     await town_with_cases(store)
-    columns = await store.read(cases.board)
+    columns = await store.read(lambda tx: cases.board(tx, EVERYTHING))
     assert {stage: column.total for stage, column in columns.items()} == {"intake": 2, "support": 1}
     assert [row.id for row in columns["intake"].rows] == [2, 1]
-    one = await store.read(lambda tx: cases.board(tx, per_stage=1))
+    one = await store.read(lambda tx: cases.board(tx, EVERYTHING, per_stage=1))
     assert (one["intake"].total, [row.id for row in one["intake"].rows]) == (2, [2])
 
 
@@ -306,39 +307,39 @@ async def test_the_board_shows_late_cases_first_and_counts_the_rest(store: Store
 )
 async def test_a_list_is_narrowed(store: Store, narrowed: Filter, found: set[int]) -> None:
     await town_with_cases(store)
-    assert {row.id for row in await store.read(lambda tx: cases.refs(tx, narrowed))} == found
+    assert {row.id for row in await store.read(lambda tx: cases.refs(tx, EVERYTHING, narrowed))} == found
 
 
 async def test_everybody_finds_what_is_theirs(store: Store) -> None:
     await town_with_cases(store)
 
-    async def stakes(who: str, *agencies: str) -> set[tuple[int, str, int | None]]:
-        found = await store.read(lambda tx: cases.of_staff(tx, who, agencies))
+    async def stakes(who: str) -> set[tuple[int, str, int | None]]:
+        found = await store.read(lambda tx: cases.of_staff(tx, Sight(TOWN.staff[who], TOWN, NINE)))
         return {(stake.case.id, stake.relation, stake.handoff) for stake in found}
 
-    assert await stakes("suzuki", "kita") == {
+    assert await stakes("suzuki") == {
         (1, "lead", None),
         (2, "lead", None),
         (3, "sender", 31),
         (3, "sender", 32),
     }
-    assert await stakes("sato", "wakaba") == {(3, "holder", 30), (3, "asked", 31)}
-    assert await stakes("tanaka", "kita") == {(3, "asked", 32)}
+    assert await stakes("sato") == {(3, "holder", 30), (3, "asked", 31)}
+    assert await stakes("tanaka") == {(3, "asked", 32)}
 
 
 async def test_the_load_of_each_agency_is_counted(store: Store) -> None:
     await town_with_cases(store)
-    loads = await store.read(lambda tx: cases.loads(tx, NINE))
+    loads = await store.read(lambda tx: cases.loads(tx, EVERYTHING, NINE))
     assert loads == ({"kita": 2, "body": 1}, {"wakaba": 1}, {"kita": 1, "wakaba": 1})
 
 
 async def test_what_is_late_or_stuck_stands_in_one_group(store: Store) -> None:
     await town_with_cases(store)
-    groups = await store.read(lambda tx: cases.exceptions(tx, NINE))
+    groups = await store.read(lambda tx: cases.exceptions(tx, EVERYTHING, NINE))
     assert [[found.wait.id for found in group.rows] for group in groups] == [[300], [301], [303, 200], [302]]
-    few = await store.read(lambda tx: cases.exceptions(tx, NINE, most=1))
+    few = await store.read(lambda tx: cases.exceptions(tx, EVERYTHING, NINE, most=1))
     assert [(group.total, len(group.rows)) for group in few] == [(1, 1), (1, 1), (2, 1), (1, 1)]
-    kita = await store.read(lambda tx: cases.exceptions(tx, NINE, cases.Filter(lead="suzuki")))
+    kita = await store.read(lambda tx: cases.exceptions(tx, EVERYTHING, NINE, cases.Filter(lead="suzuki")))
     assert [group.total for group in kita] == [0, 0, 1, 0]
     assert groups.overdue.rows[0].case.number == "000003", "an emergency first"
 
@@ -347,7 +348,7 @@ async def test_open_waits_are_found_by_who_owes_them(store: Store) -> None:
     await town_with_cases(store)
 
     async def ids(**narrowed: Any) -> list[int]:
-        return [found.wait.id for found in await store.read(lambda tx: cases.open_waits(tx, **narrowed))]
+        return [found.wait.id for found in await store.read(lambda tx: cases.open_waits(tx, EVERYTHING, **narrowed))]
 
     assert await ids() == [303, 300, 200, 100, 301, 302]
     assert await ids(owners=("coordinator",)) == [301, 302]
@@ -358,9 +359,11 @@ async def test_open_waits_are_found_by_who_owes_them(store: Store) -> None:
 
 async def test_episodes_and_numbers_are_found(store: Store) -> None:
     await town_with_cases(store)
-    assert [row.id for row in await store.read(lambda tx: cases.by_previous(tx, 1))] == [3]
-    assert [row.id for row in await store.read(lambda tx: cases.of_household(tx, 2))] == [2]
-    assert [row.id for row in await store.read(lambda tx: cases.find_numbers(tx, ["000004", "000001", "9"]))] == [1, 4]
+    household = await store.read(lambda tx: cases.of_household(tx, EVERYTHING, 2))
+    assert ([row.id for row in household.known], household.others, household.hidden) == ([2], 0, False)
+    assert [
+        row.id for row in await store.read(lambda tx: cases.find_numbers(tx, EVERYTHING, ["000004", "000001", "9"]))
+    ] == [1, 4]
     for wanted in ([], [3], [3, 1, 99, 3], range(200)):
         several = await store.read(lambda tx, wanted=wanted: cases.load_several(tx, wanted))
         alone = [await store.read(lambda tx, one=one: cases.load(tx, one, lock=False)) for one in sorted(set(wanted))]
