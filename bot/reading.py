@@ -9,7 +9,7 @@ from adapters.base import Choice, Message
 from bot.enter import letter as by_letter
 from bot.voice import Voice
 from bot.voice.cards import Card, card, weekly_closings
-from storage import answered, cases, closings, marks, turns, waits
+from storage import answered, cases, closings, conferences, marks, turns, waits
 from storage.letters import LetterRow
 from storage.tx import Tx
 from workflow.case import Case, Handoff
@@ -73,7 +73,7 @@ class Reading:
         case = self.case(letter.case_id)
         handoff = case.handoff(letter.handoff) if case and letter.handoff else None
         wait = next((w for w in case.waits if w.id == letter.wait), None) if case else None
-        data = letter.doc if wait else letter.doc | self._answered(letter, handoff)
+        data = letter.doc if wait else letter.doc | self._answered(letter, handoff) | self._conference(letter)
         reader = self._who(letter)
         return card(
             letter.kind, data, case, handoff, wait, reader=reader, room=letter.to_room, town=self.town, at=self.now,
@@ -113,6 +113,17 @@ class Reading:
         return found | (
             {"undo": True} if undo and undo["case"] == letter.case_id and given.said != answered.CORRECTED else {}
         )
+
+    def _conference(self, letter: LetterRow) -> dict[str, object]:
+        """When a conference is now, whether it still takes place, and what its reader has answered."""
+        one = conferences.load(self.tx, letter.doc["conference"]) if letter.doc.get("conference") else None
+        if one is None or letter.kind not in ("conference", "conference_cancelled"):
+            return {}
+        me = one.member(self.reader.code)
+        return {
+            "state": one.state, "at": one.at.isoformat() if one.at else "", "reply": (me.answer or "") if me else "",
+            "mine": me is not None and one.convened_by != self.reader.code, "more": len(one.cases) - 1,
+        }  # fmt: skip
 
     def messages(self, found: Iterable[LetterRow]) -> list[Message]:
         return [self.card(letter).message() for letter in found]

@@ -694,6 +694,107 @@ disclosures = Table(
     Column("at", Moment, nullable=False),
 )
 
+# Conferences, what is learned there, plans
+
+items = Table(  # one thing known about a household, and why it may be known
+    "items",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("household", BigInteger, ForeignKey("households.id"), nullable=False, index=True),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), index=True),
+    Column("person", BigInteger),
+    Column("kind", Text, nullable=False),
+    Column("text", BigInteger, ForeignKey("texts.id"), nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("conference", BigInteger, index=True),  # of basis art106_6: its pledged members alone read it
+    Column("agencies", Json),
+    Column("source", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("was", Json),
+)
+
+conferences = Table(
+    "conferences",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("convened_by", Text, ForeignKey("staff.code"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("made_at", Moment, nullable=False),
+    Column("at", Moment),
+    Column("place", Text, nullable=False),
+    CheckConstraint("kind IN ('support_106_6', 'coordination')", name="kind"),
+    CheckConstraint("state IN ('planned', 'held', 'closed', 'cancelled')", name="state"),
+    _where("ix_conferences_planned", "at", condition="state = 'planned'"),
+)
+
+conference_members = Table(
+    "conference_members",
+    metadata,
+    Column("conference", BigInteger, ForeignKey("conferences.id"), primary_key=True),
+    Column("staff", Text, ForeignKey("staff.code"), primary_key=True),
+    Column("asked_at", Moment, nullable=False),
+    Column("answer", Text),  # come | cannot
+    Column("pledged_at", Moment),
+    CheckConstraint("answer IN ('come', 'cannot')", name="answer"),
+    Index("ix_conference_members_staff", "staff"),
+)
+
+conference_cases = Table(
+    "conference_cases",
+    metadata,
+    Column("conference", BigInteger, ForeignKey("conferences.id"), primary_key=True),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), primary_key=True),
+    Column("note", BigInteger, ForeignKey("texts.id")),  # the direction in words
+    Column("direction", Text, nullable=False, server_default=""),
+    Column("next_at", Moment),
+    Index("ix_conference_cases_case", "case_id"),
+)
+
+conference_decisions = Table(
+    "conference_decisions",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("conference", BigInteger, ForeignKey("conferences.id"), nullable=False, index=True),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("kind", Text, nullable=False),  # plan | role | move | close | watch | gather
+    Column("doc", Json, nullable=False),  # codes only
+    Column("text", BigInteger, ForeignKey("texts.id")),
+    Column("made_at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), nullable=False),
+    Column("person", BigInteger),  # null: the household's
+    Column("kind", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("doc", Json, nullable=False),  # codes only
+    Column("text", BigInteger, ForeignKey("texts.id")),
+    Column("conference", BigInteger, ForeignKey("conferences.id")),
+    Column("from_at", Moment, nullable=False),
+    Column("to_at", Moment),  # since when another version is the current one; null: this one
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    UniqueConstraint("case_id", "person", "kind", "version"),
+    # Where there is no person, a constraint on it holds nothing apart.
+    _where("uq_plans_version", "case_id", "kind", "version", condition="person IS NULL", unique=True),
+    _where("uq_plans_current", "case_id", "kind", condition="to_at IS NULL AND person IS NULL", unique=True),
+    _where(
+        "uq_plans_current_person",
+        "case_id",
+        "person",
+        "kind",
+        condition="to_at IS NULL AND person IS NOT NULL",
+        unique=True,
+    ),
+)
+
 # Processes among each other
 
 beats = Table(

@@ -28,6 +28,9 @@ Glossary (the field's words and the names they have in this code; add a word her
 | 除く | barred | an agency that serves the other party: it is not asked and knows nothing |
 | 守る印 | flag | 支援措置, 避難中: stands wherever the case is shown inside |
 | 見える範囲 | Sight | through whose eyes a list is made, and why they may know a case |
+| 支援会議 / 重層的支援会議 | Conference support_106_6 / coordination | the city's (106条の6, secrecy) / the coordinator's (consent) |
+| 守秘の確認 | pledge | what a member signs before the documents of a 支援会議 open to them |
+| 支援プラン | Plan | one version of it; of a kind one is the current one |
 | 打診 | capacity_ask | an anonymous, non-binding question about room |
 | 根拠 | basis | why something may be shared with this receiver |
 | 目印 | mark | a reader's own flower, bird or tree for a case |

@@ -269,7 +269,7 @@ class Case(Value):
     danger: bool = False
     abuse: bool = False  #: suspected, and not found to be none
     deceased: bool = False
-    decision: str = ""  #: "" | pending (事後承認) | made
+    decision: str = ""  #: "" | asked (支援決定 is waited for) | pending (事後承認) | made
     coordination: str = ""  #: "" | active | ended (区切り)
     proposal: Proposal | None = None
     closing_reason: str = ""

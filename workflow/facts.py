@@ -148,6 +148,11 @@ def _unstick_needs(out: Outcome) -> None:
 # -- plans
 
 
+def consented(case: Case) -> bool:
+    """Say whether the person agrees to sharing, with every agency or with some."""
+    return case.consent is not None and case.consent.state in ("full", "partial")
+
+
 def no_conference(case: Case, act: Act) -> Outcome:
     """会議なし: the decision that no conference is needed is a decision too."""
     must_lead(case, act)
@@ -155,34 +160,37 @@ def no_conference(case: Case, act: Act) -> Outcome:
 
 
 def conference(case: Case, kind: str, when: datetime | None, act: Act) -> Outcome:
-    """会議: 重層 is the coordinator's own; 支援 asks the city to convene (社福法106条の6)."""
+    """会議: 重層 is the coordinator's own and needs consent; 支援 asks the city to convene it (社福法106条の6).
+
+    What is called then, and who is told, is workflow/conference.py's. Raises ConsentForConference.
+    """
     _coordinator(act)
     if not case.open:
         raise no.CaseClosed(number=case.number)
     not_after_death(case)
+    if kind != "support" and not consented(case):
+        raise no.ConsentForConference(number=case.number)
     out = Outcome(case, act).become(conference="planned", conference_at=when)
     out.note("case.conference", decision="planned", at=when.isoformat() if when else None)
     if kind == "support":
-        _request(out, "conference", act.who)
+        if not any(r.kind == "conference" for r in case.requests):
+            _request(out, "conference", act.who)
         out.tell("conference_asked", *codes(act.town.officials))
-    people = [p for p in team(case, act.town) if p != act.who]
-    out.tell("conference", *people, soft=True, at=when.isoformat() if when else "")
     return out.done()
 
 
-def convene(case: Case, act: Act) -> Outcome:
-    """招集: the city convenes the conference it was asked for."""
+def convene(case: Case, act: Act, *, at: datetime | None = None) -> Outcome:
+    """招集: the city convenes the conference that it was asked for, or by itself."""
     _official(act)
-    asked = next((r for r in case.requests if r.kind == "conference"), None)
-    if asked is None:
-        raise no.NothingToAnswer()
-    out = Outcome(case, act).become(requests=tuple(r for r in case.requests if r is not asked))
-    out.note("case.convened")
-    return out.tell("convened", *codes(act.town.coordinators)).done()
+    if not case.open:
+        raise no.CaseClosed(number=case.number)
+    not_after_death(case)
+    out = Outcome(case, act).become(requests=tuple(r for r in case.requests if r.kind != "conference"))
+    return out.become(conference="planned", conference_at=at or case.conference_at).note("case.convened").done()
 
 
 def decide_support(case: Case, act: Act) -> Outcome:
-    """支援決定 by the city; after the fact it settles the 事後承認."""
+    """支援決定 by the city, of what was put before it; after the fact it settles the 事後承認."""
     _official(act)
     if case.decision == "made":
         raise no.AlreadyDone(event="decide", state="made")

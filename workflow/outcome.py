@@ -14,7 +14,7 @@ from workflow.sight import Sight
 from workflow.who import codes, coordinators, serves
 
 #: What lets whom it reaches into a restricted case, and for how long: a ladder, and the questions of an office.
-LETS_IN: Final = frozenset({"ring", "approve_please", "conference_asked", "abuse"})
+LETS_IN: Final = frozenset({"ring", "approve_please", "conference_asked", "conference", "abuse"})
 LET_IN_FOR: Final = timedelta(days=14)
 #: 緊急閲覧 is told to those who watch over it, whatever they may know themselves.
 CASE_OPENED: Final = "case_opened"

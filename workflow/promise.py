@@ -99,7 +99,7 @@ def _facts(case: Case) -> Iterator[Want]:
         yield Want("consent", "lead")
     if case.interim:
         yield Want("interim", "coordinator")
-    if case.decision == "pending":
+    if case.decision in ("asked", "pending"):
         yield Want("decision", "lead")
 
 

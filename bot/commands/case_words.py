@@ -6,8 +6,9 @@ from bot.commands.lists import candidates_reply
 from bot.commands.offers import agency_and_person
 from bot.notice import notice_ends
 from bot.words import add_months, at_local, find_clock, find_day
-from storage import waits
+from storage import conferences, waits
 from workflow import call, facts, stage
+from workflow import conference as decide
 from workflow import handoff as decisions
 from workflow import refusals as no
 from workflow.case import Case, Wait
@@ -251,7 +252,22 @@ def end_coordination(ask: Ask) -> Outcome:
 
 @command("会議 番号 支援｜重層 日時", "coordinator", also="かいぎ conference", preview=True)
 def conference(ask: Ask) -> Outcome:
-    """Plan a conference; 支援 asks the city to convene it."""
+    """Call a 重層的支援会議, or give it another time; 支援 asks the city to convene one."""
     case = ask.case()
-    kind = "support" if "支援" in ask.rest else "layered"
-    return facts.conference(case, kind, ask.day(required=False), ask.act())
+    when, act = ask.day(required=False), ask.act()
+    live = [c for c in conferences.of_case(ask.tx, case.id) if c.state == "planned"]
+    if "支援" in ask.rest:
+        if any(c.support for c in live):
+            raise no.AlreadyDone(event="conference", state="convened")
+        return facts.conference(case, "support", when, act)
+    standing = next((c for c in live if not c.support), None)
+    if standing and when:
+        # A sitting about several cases is moved on its page, where they are all in sight.
+        if len(standing.cases) > 1:
+            raise no.OnlyInside(link=f"/conferences/{standing.id}")
+        moved = decide.move(standing, [case], when, act)
+        conferences.save(ask.tx, standing, moved.conference)
+        return moved.outcomes[0]
+    called = decide.call(decide.COORDINATION, [case], decide.usual_members(case, ask.town), when, act)
+    conferences.insert_one(ask.tx, called.conference)
+    return called.outcomes[0]

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from adapters.base import Choice, Message
 from bot import sign
-from bot.ask import DATED, Ask, Reply
+from bot.ask import DATED, LOOKED_THROUGH, Ask, Reply
 from bot.commands.book import BOOK, command, shelves
 from bot.commands.lists import MOST_ROWS, load_line, open_questions, wait_rows
 from bot.words import at_local, find_day, strip_polite, whole_number
@@ -168,6 +168,8 @@ def visible(ask: Ask) -> set[str]:
             "not_met",
             "seen",
             "rest",
+            "attend",
+            "cannot_attend",
         }
     who = {"everyone", "asked", "holder", "sender", "team", "lead", "staff"}
     if speaker.has(Role.HEAD):
@@ -251,18 +253,29 @@ def stuck(ask: Ask) -> Reply:
     voice = ask.voice
     found = cases.exceptions(ask.tx, ask.sight, ask.now, most=MOST_ROWS, tracks=True)
     rows = [row for group in found for row in group.rows]
-    if not rows:
+    city, said = _citys_turn(ask) if ask.speaker.has(Role.OFFICIAL) else ((), "")
+    if not rows and not city:
         return Reply(Message(voice.say("stuck.none")))
-    facts_ = tuple((r.case.number, voice.label("wait", r.wait.kind)) for r in rows[:MOST_ROWS])
-    choices = tuple(Choice(n, n) for n in dict.fromkeys(r.case.number for r in rows))[:5]
-    return Reply(
-        Message(
-            voice.say("stuck.text", count=sum(group.total for group in found)),
-            voice.say("stuck.title"),
-            facts_,
-            choices,
-        )
+    facts_ = (*city, *((r.case.number, voice.label("wait", r.wait.kind)) for r in rows))[:MOST_ROWS]
+    choices = tuple(Choice(n, n) for n in dict.fromkeys(number for number, _ in facts_))[:5]
+    text = voice.say("stuck.text", count=sum(group.total for group in found)) if rows else ""
+    return Reply(Message("\n".join(filter(None, (said, text))), voice.say("stuck.title"), facts_, choices))
+
+
+def _citys_turn(ask: Ask) -> tuple[tuple[tuple[str, str], ...], str]:
+    """招集, 支援決定 and 事後承認 with their clocks; how many of them are after the fact stands in the sentence (domain.md, rule 5)."""
+    voice, waiting = (
+        ask.voice,
+        cases.open_waits(ask.tx, ask.sight, kinds=("conference", "decision"), limit=LOOKED_THROUGH),
     )
+    whole = {c.id: c for c in cases.load_several(ask.tx, [r.case.id for r in waiting])}
+    rows = []
+    for row in waiting:
+        decision = whole[row.case.id].decision
+        what = voice.label("decision", decision) if row.wait.kind == "decision" else voice.label("wait", row.wait.kind)
+        rows.append((row.case.number, f"{what} {voice.moment(row.wait.due_at, ask.now)}"))
+    late = sum(1 for r in waiting if r.wait.kind == "decision" and whole[r.case.id].decision == "pending")
+    return tuple(rows), voice.say("stuck.city", count=len(rows), after=late) if rows else ""
 
 
 @command("持ち件数", "head", also="負荷 もちけんすう ふか load")

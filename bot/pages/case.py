@@ -9,6 +9,7 @@ from starlette.responses import Response
 from bot.looks import named
 from bot.pages import fates, naming, path, saying
 from bot.pages.beside import chip, holders, owners, wait_label
+from bot.pages.conference import knows_kind
 from bot.pages.frame import Desk, NotFound, View, at, guards, show, urgency
 from bot.pages.looks import may_see
 from bot.pages.turns import asks_now, card_view
@@ -16,12 +17,13 @@ from bot.voice.cards import card
 from bot.voice.timeline import sentence
 from bot.voice.why import worded
 from bot.words import whole_number
-from storage import cases, conversation, journal, marks, texts
+from storage import cases, conferences, conversation, journal, marks, plans, texts
 from storage.cases import CaseRow
 from storage.journal import Line
 from storage.tx import Tx
 from workflow import number as numbers
 from workflow.case import TRACK, Case, Handoff, Issue, Wait
+from workflow.conference import Conference
 from workflow.ladder import Urgency
 from workflow.people import LEAD, Role
 from workflow.promise import climbs_to
@@ -65,12 +67,17 @@ def _view(tx: Tx, found: Desk, number: str) -> View | None:
     if not shown["whole"]:
         heed = texts.get(tx, one.signs) if one.signs and _watches(found, one) else None
         return shown | {"heed": heed}
-    lines = [line for line in journal.read(tx, one.id) if knows_all or not _of_track(line)]
+    sat = conferences.of_case(tx, one.id)
+    lines = [
+        line for line in journal.read(tx, one.id) if _told(found, line, sat) and (knows_all or not _of_track(line))
+    ]
     household = cases.of_household(tx, found.sight, one.household)
     # What was written is of the household: with a case of it that is hidden from the reader, so may be the words.
     written = [] if household.hidden else _written(tx, found, one)
     return shown | {
         "episodes": _episodes(found, one, household.known),
+        "conferences": [_conference(found, c) for c in sat if c.state != "cancelled"], "plans": _plans(tx, found, one, sat),
+        "call": f"/conferences?case={one.number}#call" if found.may(Role.COORDINATOR, Role.OFFICIAL) and one.open else "",
         "path": path.view(found, one, lines), "holders": holders(found, one), "waits": _waits(found, one),
         "issues": _issues(found, one, hidden), "timeline": _timeline(found, one, lines), "written": written,
         "letters": fates.of_case(tx, found, one.id, one.number, _most(found, "letters"), LINES, whole=knows_all),
@@ -224,6 +231,7 @@ def _waits(found: Desk, one: Case) -> View:
     rows = [
         {"label": wait_label(found, one, w), "text": _next(found, one, w), "wait": chip(found, one, w)}
         for w in sorted(one.waits, key=lambda w: w.due_at)
+        if w.kind != "conference" or found.may(Role.COORDINATOR, Role.OFFICIAL)
     ]
     count = found.t("{n}件", n=len(rows))
     return {"title": found.t("待っていること"), "count": count, "rows": rows, "calm": found.t("終結しています。")}
@@ -317,6 +325,48 @@ def _cell(found: Desk, here: Sequence[Handoff]) -> View:
         "waitlisted": "paused",
     }
     return {"kind": kinds.get(handoff.state, "soon"), "text": label, "share": 0.5}
+
+
+# -- conferences and plans
+
+
+def _conference(found: Desk, one: Conference) -> View:
+    """「会議」 and its date for the team; kind and page for those who may know."""
+    knows_it, voice = knows_kind(one, found), found.voice
+    return {
+        "id": f"conference-{one.id}", "label": voice.label("conference_kind", one.kind) if knows_it else found.t("会議"),
+        "href": f"/conferences/{one.id}" if knows_it else "", "state": voice.label("conference_state", one.state),
+        "when": at(found, one.at) if one.at else {"text": found.t("日時はこれから")},
+    }  # fmt: skip
+
+
+def _told(found: Desk, line: Line, sat: Sequence[Conference]) -> bool:
+    """Say whether a line of the journal is for this reader: who was called, answered or asked the city stays with a conference."""
+    if line.kind in ("request.conference", "case.convened"):
+        return found.may(Role.COORDINATOR, Role.OFFICIAL) or any(c.support and knows_kind(c, found) for c in sat)
+    if not line.kind.startswith("conference."):
+        return True
+    return any(c.id == line.data.get("conference") and knows_kind(c, found) for c in sat)
+
+
+def _plans(tx: Tx, found: Desk, one: Case, sat: Sequence[Conference]) -> list[View]:
+    """Every version, the current one of each kind first. Words written in a 支援会議 stay on its own page, which no agency prints."""
+    voice, shut = found.voice, {c.id for c in sat if c.support}
+    kept = sorted(plans.of_case(tx, one.id), key=lambda p: (p.to_at is not None, p.kind, -p.version))
+    words = texts.get_several(tx, [p.text for p in kept if p.text and p.conference not in shut])
+    rows = []
+    for p in kept:
+        issues, roles = p.doc.get("issues") or (), p.doc.get("roles") or ()
+        assert isinstance(issues, list | tuple) and isinstance(roles, list | tuple)
+        since, until = voice.day(p.from_at, found.now), voice.day(p.to_at, found.now) if p.to_at else ""
+        rows.append({
+            "id": f"plan-{p.id}", "kind": voice.label("plan_kind", p.kind), "version": found.t("第{n}版", n=p.version),
+            "current": p.to_at is None, "words": words.get(p.text or 0, ""),
+            "span": found.t("{from}から{to}", **{"from": since, "to": until}) if until else found.t("{from}から", **{"from": since}),
+            "issues": voice.join([voice.label("concern", str(i[0])) for i in issues]),
+            "roles": [f"{voice.label('duty', str(r[0]))} {voice.agency(str(r[1]))} {voice.person(str(r[2] or ''))}".strip() for r in roles],
+        })  # fmt: skip
+    return rows
 
 
 # -- what happened

@@ -22,7 +22,7 @@ SHOWN: Final = timedelta(minutes=15)
 ECHOED: Final = 120
 #: A letter's name and the words of one of its buttons; without a letter it is words alone.
 _PRESSED: Final = re.compile(r"([A-Za-z0-9_-]{21})[ |](.+)", re.DOTALL)
-_PLACE: Final = re.compile(r"(board|today|stuck|town|intake|case:[0-9-]{6,12})")
+_PLACE: Final = re.compile(r"(board|today|stuck|town|intake|conferences|case:[0-9-]{6,12})")
 
 
 async def say(found: Desk) -> Response:

@@ -143,7 +143,7 @@ def _framed(s: Scene, title: str, text: str, **more: object) -> Card:
         s.mark or None,
         case.stage,
         case.urgency.value,
-        href=f"/cases/{case.number}",
+        href=f"/conferences/{s.data['conference']}" if s.data.get("conference") else f"/cases/{case.number}",
         guards=_guards(s),
         labels=labels,
     )
@@ -676,7 +676,7 @@ SILENT: Final = frozenset(
     {
         "stood_down", "withdrawn", "mistake", "expired_receiver", "moved", "closed", "death", "closing_stopped", "proposal_withdrawn",
         "request_answered", "coordination_ended", "urgency_raised", "urgency_lowered", "reconsulted", "convened", "result",
-        "assigned_away", "completed_told", "case_resumed", "lead_changed", "conference",
+        "assigned_away", "completed_told", "case_resumed", "lead_changed", "conference", "conference_answer", "conference_cancelled",
     }
 )  # fmt: skip
 #: Where the telephone comes first.
@@ -713,8 +713,10 @@ def _variant(s: Scene) -> str:
             return ".settled"
         case "considering" | "waitlisted" | "on_hold" if h is not None and h.state not in STANDING[s.kind]:
             return ".bare"
-        case "conference" if not s.data.get("at"):
+        case "conference" | "conference_cancelled" if not s.data.get("at"):
             return ".undated"
+        case "conference_answer" if s.data.get("reply") == "cannot":
+            return ".cannot"
         case "urgency_raised" if s.data.get("urgency") == "emergency":
             return ".emergency"
         case "approve_please" if case is not None and case.deceased and not s.voice.outside:
@@ -958,6 +960,26 @@ def weekly_closings(listed: Iterable[Closed], voice: Voice, now: datetime) -> Ca
     return Card("closings_wanted", voice.say("card.closings_wanted.title"), text, facts=rows, choices=shown)
 
 
+#: What has become of a conference, or of the reader's own answer → tone.
+SEATED: Final = {"come": "ok", "cannot": "calm", "held": "calm", "closed": "calm", "cancelled": "calm"}
+
+
+def _called(s: Scene) -> Card:
+    """Called to a conference: when, and two buttons of one size. Neither its kind nor what it is about (workflow.md §6)."""
+    state, reply = str(s.data.get("state", "")), str(s.data.get("reply", ""))
+    now = reply if state == "planned" else state
+    band: Band | None = (SEATED[now], s.say(f"band.conference.{now}"), "") if now in SEATED else None
+    found, number, of = Buttons(s), s.number, s.data.get("conference")
+    if state == "planned" and s.data.get("mine") and not s.quiet:
+        for name, said, word in (("attend", "come", "出席"), ("cannot_attend", "cannot", "欠席")):
+            if reply != said:
+                found.put(f"button.{name}", f"{word} {number} {of}", "quiet" if reply else "plain")
+    more = int(str(s.data.get("more") or 0))
+    facts = ((s.say("row.others"), s.say("others.count", n=more), ""),) if more else ()
+    text = s.say(f"card.conference{_variant(s)}")
+    return _framed(s, s.say("card.conference.title"), text, band=band, facts=facts, choices=found.done())
+
+
 def _findings(s: Scene) -> Card:
     """What the auditor has found: how many of each kind, and the numbers of cases; nothing of what they hold."""
     rows = tuple(_finding(s, one) for one in cast("list[dict[str, Any]]", s.data.get("found", [])))
@@ -997,7 +1019,7 @@ def _opened(s: Scene) -> Card:
 
 MAKERS: Mapping[str, Callable[[Scene], Card]] = {
     "summary": _summary, "capacity_ask": _capacity, "capacity_answer": _capacity, "findings": _findings, "unready": _unready,
-    "unwritten": _unwritten, "anchor": _anchor, "case_opened": _opened,
+    "unwritten": _unwritten, "anchor": _anchor, "case_opened": _opened, "conference": _called,
 }  # fmt: skip
 
 

@@ -48,6 +48,10 @@ def _key(name: str, refusal: Refusal, voice: Voice, words: Mapping[str, str]) ->
             key += f".{about['what']}"
         case no.DayOutOfRange() if about.get("notice"):
             key += ".notice"
+        case no.DayOutOfRange() if about.get("past"):
+            key += ".past"
+        case no.ConsentForConference() | no.ConsentForPlan() if voice.outside:
+            key += ".outside"
         case no.NotYours() if not words.get("whose"):
             key += ".role"
         case no.LeadOnly() if not about.get("lead"):
@@ -97,7 +101,7 @@ def _word(key: str, value: object, refusal: Refusal, voice: Voice, now: datetime
             return voice.person(text)
         case "agency":
             return voice.agency(text)
-        case "duty" | "stage":
+        case "duty" | "stage" | "conference_state":
             return voice.label(key, text)
         case "state":
             return _state(text, refusal, voice)
@@ -192,6 +196,13 @@ def _no_basis(refusal: Refusal, voice: Voice, number: str, _c: Case | None) -> I
     yield _button(voice, "consent_full", f"同意 {number} あり {agency}".strip())
     yield _button(voice, "basis", f"根拠 {number} {agency}".strip())
     yield _button(voice, "probe", f"打診 {number} {refusal.about.get('duty', '')}".strip())
+
+
+def _city(_r: Refusal, voice: Voice, number: str, _c: Case | None) -> Iterable[Pair]:
+    """Without consent the road is the city's. Which conference it is stays inside (workflow.md §6)."""
+    if not voice.outside:
+        yield _button(voice, "ask_city", f"会議 {number} 支援")
+        yield _button(voice, "consent_full", f"同意 {number} あり")
 
 
 def _declined_lately(refusal: Refusal, voice: Voice, number: str, _c: Case | None) -> Iterable[Pair]:
@@ -291,6 +302,6 @@ HELP: Final[Mapping[type[Refusal], Help]] = {
     no.ExtendedTwice: _ask_coordinator, no.NobodyLeftToApprove: _ask_coordinator, no.SecondPersonNeeded: _ask_coordinator,
     no.CaseClosed: _reopen, no.OnlyFigures: _begin_anew, no.NoBasis: _no_basis, no.DeclinedLately: _declined_lately, no.StrangersCannot: _danger, no.BadInvite: _danger,
     no.ReasonMissing: _reasons, no.FactsMissing: _facts, no.ConsideredAlready: _answers, no.AskedTwiceAlready: _answers,
-    no.ProposedByLeadPlease: _ask_coordinator,
+    no.ProposedByLeadPlease: _ask_coordinator, no.ConsentForConference: _city, no.NotAMember: _ask_coordinator,
     no.NothingToUndo: _undone,
 }  # fmt: skip

@@ -12,6 +12,7 @@ _CODES: Final = {
     "result": "screening", "basis": "basis", "decision": "conference", "concern": "concern", "wish": "wish", "condition": "condition",
     "missing": "missing", "duty": "duty", "wait": "wait", "why": "reassigning", "restricted": "restricted", "opened": "opened", "flag": "flag",
     "abuse": "abuse", "to": "report_to", "means": "means", "how": "report_end",
+    "matter": "matter", "plan": "plan_kind", "reply": "reply",
 }  # fmt: skip
 #: kind → what its `to` is.
 _DEST: Final = {"case.consent": "consent", "case.decision": "decision", "case.urgency": "urgency"}

@@ -121,7 +121,7 @@ async def test_whatever_is_written_in_the_intake_form_may_be_written(town: Town,
 
 ADDRESSES = (
     "/cases/{}", "/cases?q={}&page={}", "/board?district={}&urgency={}&agency={}&stage={}&open={}", "/chat?room={}", "/today?day={}", "/town?who={}&start={}&end={}&deputy={}",
-    "/handover?who={}", "/help?lang={}", "/{}", "/static/{}", "/sign-in?code={}&next={}",
+    "/handover?who={}", "/help?lang={}", "/conferences?case={}", "/conferences/{}", "/{}", "/static/{}", "/sign-in?code={}&next={}",
 )  # fmt: skip
 
 
@@ -161,6 +161,28 @@ async def test_whatever_is_posted_elsewhere_gets_a_page(town: Town, desk: Desk) 
         "key": "passkey-remove",
         "session": "out",
     }
+    number = await town.consented()
+    await town.says("takahashi", f"会議 {number} 重層 6/10 14時")
+    sitting = (await town.last("suzuki", "conference")).choices[0].says.split()[-1]
+    deeds = (
+        ("move", "day"),
+        ("substitute", "person"),
+        ("said", "text"),
+        ("record", "direction"),
+        ("decide", "kind"),
+        ("decide", "who"),
+    )
+    fields = ("cases", "kind", "member", "also", "day", "time", "place")
+    for place, bad in enumerate(KINDS):
+        if place == len(deeds):
+            await desk.post("nothing", f"/conferences/{sitting}", "text", do="hold")
+        do, field = deeds[place % len(deeds)]
+        more = {"kind": "role", "duty": "work"} if field == "who" else {}
+        await desk.post(bad, f"/conferences/{sitting}", field, case=number, do=do, **more)
+        asked = fields[place % len(fields)]
+        await desk.post(bad, "/conferences", asked, **({} if asked == "cases" else {"cases": number}))
+    await desk.get("nothing", f"/conferences/{sitting}")
+    await desk.get("nothing", f"/cases/{number}")
     for bad in KINDS:
         for path, field in places:
             await desk.post(bad, path, field, **({"do": does[field]} if field in does else {}))

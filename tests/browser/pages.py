@@ -6,6 +6,8 @@ PAGES = {
     "/board": ("/board",),
     "/cases": ("/cases",),
     "/cases/{number}": ("/cases/{number}",),
+    "/conferences": ("/conferences",),
+    "/conferences/{id}": (),  # there is none at first: looked at when one has been called
     "/intake": ("/intake",),
     "/today": ("/today",),
     "/today/print": ("/today/print",),

@@ -75,6 +75,21 @@ def test_every_page_is_open_to_everybody(coordinator: Page, path: str) -> None:
     assert not wrong, wrong
 
 
+def test_a_conference_is_open_to_everybody(browser: Browser, address: str) -> None:
+    """Convened by the form; its page while its record is written."""
+    people = People(browser, address)
+    page = people.be("watanabe")
+    page.goto("/cases")
+    page.goto(f"/conferences?case={NUMBER.findall(page.locator('main').inner_text())[0]}")
+    page.locator("#call form.form button.primary").click()
+    page.get_by_role("button", name="守ります。資料を開く").click()
+    page.get_by_role("button", name="ひらきました").click()
+    expect(page.get_by_role("button", name="記録を閉じる")).to_be_visible()
+    page.evaluate("document.querySelectorAll('details.more-acts').forEach((d) => { d.open = true })")
+    look(page)
+    people.close()
+
+
 def test_what_a_page_answers_is_open_to_everybody(coordinator: Page) -> None:
     """A form with something missing, its next step, an invitation, an address that leads nowhere."""
     coordinator.set_viewport_size(DESK)  # type: ignore[arg-type]

@@ -285,7 +285,8 @@ async def test_a_conference_asked_of_the_city_is_convened(town: Town) -> None:
     assert "conference_asked" in await town.kinds("watanabe")
     await town.refused("takahashi", f"招集 {number}", "OfficialsOnly")
     await town.says("watanabe", "招集")
-    assert "conference" not in await waits(town, number) and "convened" in await town.kinds("takahashi")
+    assert "conference" not in await waits(town, number)
+    assert "conference" in await town.kinds("takahashi") and "convened" in await town.kinds("shimizu")
 
 
 async def test_a_decision_after_the_fact_is_waited_for(town: Town) -> None:

@@ -200,7 +200,8 @@ async def test_sc7_an_emergency_on_a_friday_evening(town: Town) -> None:
     await town.says("chiba", f"引受 {number}")
     assert moment((await town.case(number)).wait("first_contact").due_at) == "06-06 14:40"  # type: ignore[union-attr]
     await town.says("chiba", f"会えた {number}")
-    await town.says("takahashi", f"会議 {number} 重層 6/8")
+    await town.refused("takahashi", f"会議 {number} 重層 6/8", "ConsentForConference")
+    await town.says("takahashi", f"会議 {number} 支援 6/8")
     for _ in range(3):
         await town.says("chiba", f"会えず {number}")
     assert "safety" in await town.kinds("takahashi")

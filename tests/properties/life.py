@@ -73,7 +73,7 @@ SILLY = (
     "了解です", "はい", "OK", "？", "", " ", "#999", "385-267-5", "１２３−４５６−７８", "'; DROP TABLE cases; --", "<script>alert(1)</script>",
     "\x00\x01\x02", "👨‍👩‍👧‍👦🙏", "\u202eabc\u202c", "引受", "辞退", "あじさい", "99999999999999999999", "移す", "依頼", "2026-13-45", "0",
     "9", "1", "2", "3", "取消", "つぎへ", "今日", "一覧", "ヘルプ", "まとめて引受", "要対応", "持ち件数", "えっと、あれはどうなりましたか",
-    "助けて", "電話した", "電話出ない", "招集", "承認", "話しました", "あ" * 2_500,
+    "助けて", "電話した", "電話出ない", "招集", "出席", "欠席", "承認", "話しました", "あ" * 2_500,
 )  # fmt: skip
 
 
@@ -305,6 +305,7 @@ class Life:
         yield from (
             ("takahashi", f"担当替え {n} {pick(('ひばり/森', '若葉', 'つばさ/佐藤', '包括支援センター北'))} 引越し"),
             ("shimizu", f"期限延長 {n} {pick(('明日', '3日後', '2週間後'))}"), ("takahashi", f"会議 {n} {pick(('支援', '重層'))} 来週水曜 14:00"),
+            (pick((lead, "mori", "takahashi", "ishii")), f"{pick(('出席', '欠席'))} {n}"),
             (lead, f"{pick(('急ぎ', '緊急', '通常'))} {n} {pick(('', '落ち着いた'))}"), (lead, f"電話 {n}"), (lead, f"気がかり {n}"),
         )  # fmt: skip
         suspected = pick(("子ども", "高齢", "障害", "DV"))
@@ -688,7 +689,7 @@ def the_sender_hears(life: Life, was: Case | None, case: Case, lines: list[Line]
 #: Notices that want something of their reader.
 ASKING = frozenset(
     ("offer", "ring", "question", "answered", "conditional", "without", "capacity_ask", "approve_please", "closing_proposed", "safety",
-     "worry", "conference", "conference_asked", "lengthen_proposed", "outreach_proposed", "withdrawal_asked", "urgency_raised",
+     "worry", "conference", "conference_asked", "conference_answer", "lengthen_proposed", "outreach_proposed", "withdrawal_asked", "urgency_raised",
      "proxy_objected", "late_accept", "moved", "extended", "next_candidates", "expired", "place_free", "waitlisted", "considering",
      "decline_taken_back", "checkin_cannot", "assigned", "proxy_told")
 )  # fmt: skip
