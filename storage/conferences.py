@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, CompoundSelect, and_, delete, func, insert, or_, select, update
+from sqlalchemy import and_, delete, func, insert, or_, select, update
 
 from storage import tables
 from storage.tx import Tx
@@ -180,17 +180,3 @@ def approvals(tx: Tx, since: datetime) -> Approvals:
         select(func.count().filter(first), func.count().filter(_J.c.dest == "pending")).where(known)
     ).one()
     return Approvals(*rows)
-
-
-def texts_within(household: ColumnElement[int]) -> CompoundSelect[Any]:
-    """Select the ids of sealed words that belong to conferences and plans: they are shown by rules of their own."""
-    cases = select(tables.cases.c.id).where(tables.cases.c.household == household)
-    own, sat, held, planned_ = tables.items.c, _C.c, _D.c, tables.plans.c
-    return (
-        select(own.text).where(own.household == household, own.conference.is_not(None))
-        .union_all(
-            select(sat.note).where(sat.case_id.in_(cases), sat.note.is_not(None)),
-            select(held.text).where(held.case_id.in_(cases), held.text.is_not(None)),
-            select(planned_.text).where(planned_.case_id.in_(cases), planned_.text.is_not(None)),
-        )
-    )  # fmt: skip

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from storage import tables, texts
-from storage.conferences import texts_within
 from storage.letters import LetterRow, of_row
 from storage.prepared import Prepared
 from storage.rooms import Post
@@ -26,11 +25,8 @@ _SAID: Final = select(_I.c.id, _I.c.text, _I.c.conversation, _I.c.speaker, _I.c.
 )
 _NEWEST_LETTER: Final = Prepared(select(_L.c.id).order_by(_L.c.id.desc()).limit(1))
 _NEWEST_POST: Final = Prepared(select(_P.c.id).order_by(_P.c.id.desc()).limit(1))
-_ABOUT: Final = Prepared(
-    select(_T.c.id, _T.c.by, _T.c.at)
-    .where(_T.c.household == bindparam("household"), _T.c.id.not_in(texts_within(bindparam("household"))))
-    .order_by(_T.c.id.desc())
-    .limit(50)
+_ABOUT: Final = (
+    select(_T.c.id, _T.c.by, _T.c.at).where(_T.c.id.in_(bindparam("texts", expanding=True))).order_by(_T.c.id.desc())
 )
 
 
@@ -109,8 +105,8 @@ def pulse(tx: Tx) -> tuple[int, int]:
     return int(tx.execute(_NEWEST_LETTER).scalar() or 0), int(tx.execute(_NEWEST_POST).scalar() or 0)
 
 
-def about(tx: Tx, household: int) -> list[Written]:
-    """Open what has been written about a household, the newest first; not what belongs to a conference or a plan."""
-    rows: list[Any] = list(tx.execute(_ABOUT, {"household": household}))
+def written(tx: Tx, ids: Iterable[int]) -> list[Written]:
+    """Open sealed texts with who wrote them and when, the newest first."""
+    rows: list[Any] = list(tx.execute(_ABOUT, {"texts": sorted(set(ids))}))
     words = texts.get_several(tx, [row.id for row in rows])
     return [Written(i, by, when, words[i]) for i, by, when in rows if i in words]

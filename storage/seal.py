@@ -172,13 +172,14 @@ def new_key() -> bytes:
     return secrets.token_bytes(KEY_BYTES)
 
 
-def seal(key: bytes, words: str) -> bytes:
-    return _sealed(AESGCM(key), words.encode(), b"text")
+def seal(key: bytes, words: str, about: bytes = b"text") -> bytes:
+    """Seal words; what they are `about` is bound to them, so that they open nowhere else."""
+    return _sealed(AESGCM(key), words.encode(), about)
 
 
-def unseal(key: bytes, sealed: bytes) -> str:
+def unseal(key: bytes, sealed: bytes, about: bytes = b"text") -> str:
     """Open sealed words; raise WrongKey when they do not open."""
-    return _opened(AESGCM(key), sealed, b"text").decode()
+    return _opened(AESGCM(key), sealed, about).decode()
 
 
 def shut(keys: Keys, value: Any) -> str:

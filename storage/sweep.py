@@ -4,7 +4,8 @@ Of each table, what goes and why the rest stays (the periods are the town's, `[r
 
 | table | |
 |---|---|
-| journal cases handoffs households items plans | stay: they are the record |
+| journal cases handoffs households household_merges plans | stay: they are the record |
+| persons person_hashes items consents consents_missing | stay: they are the record; unreadable once their household is forgotten |
 | conferences conference_members conference_cases conference_decisions | stay: they are the record |
 | looks look_days breaches | stay: who saw what is kept as long as the record, and what got out with it |
 | texts | stay, till their household is erased (storage/erasures.py); what is said in a chat is a copy of it |

@@ -323,7 +323,7 @@ households = Table(
     metadata,
     Column("id", Id, primary_key=True, autoincrement=False),
     Column("key", LargeBinary),  # wrapped; null once it has been forgotten
-    Column("hash", Text, index=True),
+    Column("hash", Text, index=True),  # of a form from before there were persons; still found by
 )
 
 texts = Table(
@@ -335,6 +335,43 @@ texts = Table(
     Column("digest", Text, nullable=False),
     Column("at", Moment, nullable=False),
     Column("by", Text, nullable=False),
+)
+
+persons = Table(
+    "persons",
+    metadata,
+    Column("id", Id, primary_key=True, autoincrement=False),
+    Column("household", BigInteger, ForeignKey("households.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column(
+        "sealed", LargeBinary, nullable=False
+    ),  # everything about them, under the household's key and bound to the id
+    Column("added_by", Text, nullable=False),
+    Column("added_at", Moment, nullable=False),
+    Column("removed_at", Moment),
+    UniqueConstraint("household", "ordinal"),
+)
+
+person_hashes = Table(  # keyed: somebody is found exactly, nobody can be read
+    "person_hashes",
+    metadata,
+    Column("person", BigInteger, ForeignKey("persons.id"), primary_key=True),
+    Column("hash", Text, primary_key=True),
+    Column("kind", Text, nullable=False),  # name_birth | name_contact | birth | contact
+    Index("ix_person_hashes_hash", "hash"),
+)
+
+household_merges = Table(  # 統合: `gone` is read with `kept`; nothing is moved
+    "household_merges",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("kept", BigInteger, ForeignKey("households.id"), nullable=False, index=True),
+    Column("gone", BigInteger, ForeignKey("households.id"), nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("undone_at", Moment),
+    Column("undone_by", Text),
+    _where("uq_household_merges_gone", "gone", condition="undone_at IS NULL", unique=True),
 )
 
 # Cases
@@ -391,6 +428,58 @@ openings = Table(
     Column("at", Moment, nullable=False),
     Column("until", Moment, nullable=False),
     Index("ix_openings_staff", "staff", "until"),
+)
+
+items = Table(  # what is known, each with its basis
+    "items",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("household", BigInteger, ForeignKey("households.id"), nullable=False, index=True),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), index=True),
+    Column("person", BigInteger),
+    Column("kind", Text, nullable=False),  # story | contact | fact | opinion | hearsay | health | money | safety
+    Column("text", BigInteger, ForeignKey("texts.id"), nullable=False, index=True),
+    Column("basis", Text, nullable=False),  # consent | art106_6 | law | art69 | life | own
+    Column("conference", BigInteger, index=True),  # of basis art106_6: its pledged members alone read it
+    Column("agencies", Json),  # null: the case's team
+    Column("source", Text, nullable=False),  # who said it: person | family | agency | resident | other
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+    Column("was", Json, nullable=False),  # earlier bases: [{basis, by, at}]
+)
+
+consents = Table(  # a person's agreement; a row changes by its withdrawal alone
+    "consents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("person", BigInteger, ForeignKey("persons.id"), nullable=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("who_gave", Text, nullable=False),  # person | legal | family
+    Column("scope", Json, nullable=False),  # kinds of items
+    Column("agencies", Json),  # null: all of the town
+    Column("purpose", Text, nullable=False),
+    Column("from", Moment, nullable=False),
+    Column("until", Moment),
+    Column("form", Text, nullable=False),  # written | oral | electronic
+    Column("explainer", Text, nullable=False),
+    Column("language", Text, nullable=False),
+    Column("withdrawn_at", Moment),
+    Column("withdrawn_by", Text),
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
+)
+
+consents_missing = Table(  # 同意なし: why there is none
+    "consents_missing",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("person", BigInteger, ForeignKey("persons.id"), nullable=False),
+    Column("case_id", BigInteger, ForeignKey("cases.id"), nullable=False, index=True),
+    Column("why", Text, nullable=False),  # not_met | declined | cannot_judge | unsafe
+    Column("known", Text, nullable=False),  # agency | family | resident | visit | other
+    Column("conference", Boolean, nullable=False),  # a 支援会議 was asked for
+    Column("by", Text, nullable=False),
+    Column("at", Moment, nullable=False),
 )
 
 handoffs = Table(
@@ -694,25 +783,7 @@ disclosures = Table(
     Column("at", Moment, nullable=False),
 )
 
-# Conferences, what is learned there, plans
-
-items = Table(  # one thing known about a household, and why it may be known
-    "items",
-    metadata,
-    Column("id", Id, primary_key=True),
-    Column("household", BigInteger, ForeignKey("households.id"), nullable=False, index=True),
-    Column("case_id", BigInteger, ForeignKey("cases.id"), index=True),
-    Column("person", BigInteger),
-    Column("kind", Text, nullable=False),
-    Column("text", BigInteger, ForeignKey("texts.id"), nullable=False),
-    Column("basis", Text, nullable=False),
-    Column("conference", BigInteger, index=True),  # of basis art106_6: its pledged members alone read it
-    Column("agencies", Json),
-    Column("source", Text, nullable=False),
-    Column("by", Text, nullable=False),
-    Column("at", Moment, nullable=False),
-    Column("was", Json),
-)
+# Conferences and plans
 
 conferences = Table(
     "conferences",

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from storage import seal, tables
 from storage.prepared import Prepared
@@ -15,8 +15,6 @@ _H: Final = tables.households
 _NEW_HOUSEHOLD: Final = Prepared(insert(_H))
 _KEY: Final = Prepared(select(_H.c.key).where(_H.c.id == bindparam("household")))
 _KEY_LOCKED: Final = Prepared(select(_H.c.key).where(_H.c.id == bindparam("household")).with_for_update())
-_SAME: Final = select(_H.c.id).where(_H.c.hash == bindparam("hash")).order_by(_H.c.id)
-_NAME: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_household")))
 _INSERT: Final = Prepared(insert(_T).returning(_T.c.id))
 _GET: Final = Prepared(
     select(_T.c.sealed, _T.c.household, _H.c.key)
@@ -29,6 +27,11 @@ _SEVERAL: Final = (
     .where(_T.c.id.in_(bindparam("texts", expanding=True)))
 )
 _FORGET: Final = Prepared(update(_H).where(_H.c.id == bindparam("of_household")).values(key=None, hash=None))
+_NAMELESS: Final = delete(tables.person_hashes).where(
+    tables.person_hashes.c.person.in_(
+        select(tables.persons.c.id).where(tables.persons.c.household == bindparam("of_household"))
+    )
+)
 
 
 class Forgotten(Exception):
@@ -38,24 +41,15 @@ class Forgotten(Exception):
         super().__init__("This household's key has been destroyed: nothing can be written about it.")
 
 
-def open_household(tx: Tx, household: int, hash: str | None = None) -> None:
-    """Begin a household with a key of its own; `hash` is the keyed one by which a double is found."""
+def open_household(tx: Tx, household: int) -> None:
+    """Begin a household with a key of its own."""
     wrapped = tx.keys.wrap(seal.new_key(), household)
-    tx.execute(_NEW_HOUSEHOLD, {"id": household, "key": wrapped, "hash": hash})
-
-
-def same_hash(tx: Tx, hash: str) -> list[int]:
-    """Find households with this keyed hash."""
-    return list(tx.execute(_SAME, {"hash": hash}).scalars())
-
-
-def set_hash(tx: Tx, household: int, hash: str | None) -> None:
-    tx.execute(_NAME, {"of_household": household, "hash": hash})
+    tx.execute(_NEW_HOUSEHOLD, {"id": household, "key": wrapped, "hash": None})
 
 
 def put(tx: Tx, household: int | None, text: str, by: str, at: datetime) -> tuple[int, str]:
     """Seal words and answer (id, digest); without a household they are colleagues' words among themselves."""
-    sealed = tx.keys.seal_room(text) if household is None else seal.seal(_key(tx, household), text)
+    sealed = tx.keys.seal_room(text) if household is None else seal.seal(household_key(tx, household), text)
     digest = seal.digest(sealed)
     row = {"household": household, "sealed": sealed, "digest": digest, "at": at, "by": by}
     return int(tx.execute(_INSERT, row).scalar_one()), digest
@@ -80,11 +74,13 @@ def forgotten(tx: Tx, household: int, *, lock: bool = False) -> bool:
 
 
 def forget(tx: Tx, household: int) -> None:
-    """Destroy a household's key: its texts stay sealed for ever, and the journal's chain stays whole."""
+    """Destroy a household's key: texts and persons stay sealed for ever, no hash finds anybody, the journal's chain stays whole."""
     tx.execute(_FORGET, {"of_household": household})
+    tx.execute(_NAMELESS, {"of_household": household})
 
 
-def _key(tx: Tx, household: int) -> bytes:
+def household_key(tx: Tx, household: int) -> bytes:
+    """A household's own key, unwrapped. Raises Forgotten."""
     wrapped = tx.execute(_KEY, {"household": household}).scalar_one()
     if wrapped is None:
         raise Forgotten

@@ -32,7 +32,12 @@ Glossary (the field's words and the names they have in this code; add a word her
 | 守秘の確認 | pledge | what a member signs before the documents of a 支援会議 open to them |
 | 支援プラン | Plan | one version of it; of a kind one is the current one |
 | 打診 | capacity_ask | an anonymous, non-binding question about room |
-| 根拠 | basis | why something may be shared with this receiver |
+| 根拠・共有できる理由 | basis | why something may be shared with this receiver |
+| 世帯の方 | Person | one member of a household |
+| 同意(お一人ずつ) / 同意なし | Agreement / Missing | what one person agreed to, to whom and until when / why they have not |
+| うかがったこと | Item | one sealed piece of what is known, with its basis |
+| 支援会議の構成員 | member | of the conference where an item was learned: 106条の6 stays among them |
+| 統合 / 分離 | Merge / split | two households read as one / that undone, for thirty days |
 | 目印 | mark | a reader's own flower, bird or tree for a case |
 | 気づき / 場 | observation / gathering | a resident's observation / a meeting place (not a notice, not a platform) |
 

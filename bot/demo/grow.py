@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -16,17 +17,20 @@ from bot import anchors, intake, town
 from bot.app import App, make
 from bot.clock import Clock, real
 from bot.fresh import counting
+from bot.intake import Told
 from bot.operate import keep_town
 from bot.receive import Answered
 from bot.settings import Settings
-from storage import cases, people
+from storage import agreements, cases, items, people, persons, texts
 from storage.address import address
 from storage.migrate import upgrade
 from storage.seal import Keys
 from storage.sqlite import sqlite_engine
 from storage.tx import Tx
 from workflow.case import Case, Handoff
+from workflow.consent import Missing
 from workflow.handoff import next_candidates
+from workflow.household import Person
 from workflow.outcome import Act
 from workflow.people import WATCH, Town
 from workflow.sight import EVERYTHING
@@ -52,6 +56,12 @@ WATCH_FOR: Final = (
 USUAL: Final = {
     "elder_care": "care", "disability": "disability", "income": "budget", "debt": "debt", "job_search": "work", "housing": "housing",
     "childcare": "childcare", "truancy": "study", "withdrawal": "withdrawal", "mental": "health", "health": "health", "family": "family",
+}  # fmt: skip
+#: Who came to the last three desks. Nobody of this name lives anywhere.
+FOLK: Final = {
+    "suzuki": Told("見本 花子", "みほん はなこ", "1942-04-01", "04-0000-0101", "介護を頼みたい。息子のことも心配している。", "person", "full"),
+    "tanaka": Told("見本 次郎", "みほん じろう", "1980-11-03", "090-0000-0102", "家賃が2か月分遅れている。仕事をさがしたい。", "person", "full"),
+    "sato": Told("見本 三枝", "みほん さえ", "1966-06-20", "", "返済の電話で眠れないとのこと。", "family", "full"),
 }  # fmt: skip
 #: Agencies that often leave an offer unanswered: somebody has to, or nobody would see silence climb.
 SLOW: Final = frozenset({"tomoshibi", "wakaba"})
@@ -295,8 +305,33 @@ class Grower:
             answered = await self.say(who, words)
             await self.say(who, f"見立て {answered.number} 続ける")
             await self.say(who, f"同意 {answered.number} あり")
+            await self.app.store.transact(partial(self.write_down, who=who, number=answered.number or ""))
             if case := await self.look(answered.number):
                 await self.ask_for(case, "disability" if who == "suzuki" else "budget", who)
+
+    def write_down(self, tx: Tx, who: str, number: str) -> None:
+        """What the form and the household's page would have kept: people, what they told, and why it may be shared."""
+        case, speaker = cases.load(tx, number, lock=True), self.town.staff[who]
+        if case is None:
+            return
+        act = Act(speaker, self.app.clock.now(tx), self.town, "web", self.app.fresh, speaker.agency)
+        intake.keep(tx, case, FOLK[who], act)
+        if who == "suzuki":
+            self.son(tx, case, act)
+
+    def son(self, tx: Tx, case: Case, act: Act) -> None:
+        """Of the household whose mother consents: a son whom nobody has met yet."""
+        son = persons.add(tx, Person(
+            act.fresh(), case.household, 0, "見本 一郎", "みほん いちろう", "1971-09-12", relation="child", language="ja",
+            added_by=act.who, added_at=act.at,
+        ))  # fmt: skip
+        agreements.miss(tx, Missing(0, son.id, case.id, "not_met", "family", True, act.who, act.at))
+        for kind, basis, source, words in (
+            ("hearsay", "own", "family", "お母さまによると、25年ほど家で過ごしているとのこと。"),
+            ("safety", "life", "agency", "夏にお二人とも食事をとれていない日があった。"),
+        ):
+            text, _ = texts.put(tx, case.household, words, act.who, act.at)
+            items.add(tx, case.household, case.id, kind, text, basis, act.who, act.at, person=son.id, source=source)
 
 
 def _open(tx: Tx) -> list[Case]:

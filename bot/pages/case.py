@@ -7,7 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from bot.looks import named
-from bot.pages import fates, naming, path, saying
+from bot.pages import fates, known, naming, path, persons, saying
 from bot.pages.beside import chip, holders, owners, wait_label
 from bot.pages.conference import knows_kind
 from bot.pages.frame import Desk, NotFound, View, at, guards, show, urgency
@@ -68,18 +68,21 @@ def _view(tx: Tx, found: Desk, number: str) -> View | None:
         heed = texts.get(tx, one.signs) if one.signs and _watches(found, one) else None
         return shown | {"heed": heed}
     sat = conferences.of_case(tx, one.id)
+    there = known.shelf(tx, found, one)
     lines = [
         line for line in journal.read(tx, one.id) if _told(found, line, sat) and (knows_all or not _of_track(line))
     ]
+    lines = [line for line in lines if line.data.get("item") not in there.unknown]
     household = cases.of_household(tx, found.sight, one.household)
     # What was written is of the household: with a case of it that is hidden from the reader, so may be the words.
-    written = [] if household.hidden else _written(tx, found, one)
+    written = [] if household.hidden else _written(tx, found, one, lines, household.known)
     return shown | {
         "episodes": _episodes(found, one, household.known),
         "conferences": [_conference(found, c) for c in sat if c.state != "cancelled"], "plans": _plans(tx, found, one, sat),
         "call": f"/conferences?case={one.number}#call" if found.may(Role.COORDINATOR, Role.OFFICIAL) and one.open else "",
         "path": path.view(found, one, lines), "holders": holders(found, one), "waits": _waits(found, one),
         "issues": _issues(found, one, hidden), "timeline": _timeline(found, one, lines), "written": written,
+        "persons": persons.summary(tx, found, one), "known": known.view(tx, found, one, there),
         "letters": fates.of_case(tx, found, one.id, one.number, _most(found, "letters"), LINES, whole=knows_all),
     }  # fmt: skip
 
@@ -417,11 +420,13 @@ def _row(found: Desk, one: Case, line: Line) -> View:
     }
 
 
-def _written(tx: Tx, found: Desk, one: Case) -> list[View]:
-    """What was written about this household, for those at work on it."""
+def _written(tx: Tx, found: Desk, one: Case, lines: Sequence[Line], episodes: Sequence[CaseRow]) -> list[View]:
+    """What was written beside the items, for those at work on the case; of the household's earlier episodes too."""
+    others = [row.id for row in episodes if row.id != one.id]
+    told = [*lines, *(line for id_ in others for line in journal.read(tx, id_))]
     return [
         {"id": w.id, "at": at(found, w.at), "by": found.voice.person(w.by), "words": w.words}
-        for w in conversation.about(tx, one.household)
+        for w in conversation.written(tx, known.told_before(one, told))
     ]
 
 

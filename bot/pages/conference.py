@@ -136,7 +136,18 @@ def _said(d: _Deed) -> None:
     if text is None:
         raise no.WordsMissing(what="said", number=case.number)
     kind = kind if kind in ITEM_KINDS else ITEM_KINDS[0]
-    items.add(d.tx, case.household, case.id, kind, text, d.one.basis, d.act.who, d.act.at, conference=d.one.id)
+    items.add(
+        d.tx,
+        case.household,
+        case.id,
+        kind,
+        text,
+        d.one.basis,
+        d.act.who,
+        d.act.at,
+        conference=d.one.id,
+        source="agency",
+    )
     record(d.tx, decisions.learned(d.one, case, text, d.act))
 
 
@@ -290,7 +301,7 @@ def _part(tx: Tx, found: Desk, one: Conference, case: Case, mark: str) -> View:
     if not one.support and not (consented(case) or known):
         return shown | {"shut": True}
     voice, seen = found.voice, decisions.agenda(case)
-    said = [i for i in items.of_conference(tx, one.id) if i.case_id == case.id]
+    said = [i for i in items.of_conference(tx, one.id) if i.case == case.id]
     decided = [x for x in conferences.decisions(tx, one.id) if x.case_id == case.id]
     kept = conferences.records(tx, one.id).get(case.id)
     wanted = [

@@ -7,16 +7,14 @@ from typing import Any, Final
 from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
-from adapters.base import Address, Inbound, Said, Sender
 from bot import guard
+from bot.intake import Told, keep
+from bot.pages import saying
 from bot.pages.frame import TAKES_IN, Desk, nonce, show
-from bot.record import record
-from bot.sign import hashed
-from storage import cases, texts
+from storage import cases, persons
 from storage.tx import Tx
-from workflow.outcome import Act, Outcome
-
-TOLD: Final = "case.told"  #: the form's sealed words
+from workflow.household import asked
+from workflow.outcome import Act
 
 STEPS: Final = 3
 LONGEST: Final = 2000
@@ -26,7 +24,11 @@ CONSENTS: Final = (
     ("pending", "これからうかがう", "未"),
     ("refused", "同意されなかった", "なし"),
 )
-CALLERS: Final = ("ご本人", "ご家族", "近所の方", "民生委員・地域の方", "ほかの機関", "そのほか")
+#: Who told it, and the code of that (workflow/basis.py).
+SOURCES: Final = {
+    "ご本人": "person", "ご家族": "family", "近所の方": "resident", "民生委員・地域の方": "resident", "ほかの機関": "agency", "そのほか": "other",
+}  # fmt: skip
+CALLERS: Final = tuple(SOURCES)
 ANYWHERE: Final = "anywhere"
 #: What is written in a person's own words, and what its field is called.
 WRITTEN: Final = {"name": "お名前", "birth": "生年月日", "contact": "連絡先", "story": "はじめに聞いたこと"}
@@ -231,20 +233,11 @@ def _summary(found: Desk, draft: Draft) -> list[dict[str, str]]:
 # -- doubles
 
 
-def _fingerprint(tx: Tx, draft: Draft) -> str | None:
-    """The keyed hash of a person: a name with what tells two of that name apart. A name alone finds too many."""
-    second = draft.birth or draft.contact
-    if not draft.name or not second:
-        return None
-    digits = "".join(c for c in second if c.isdecimal())
-    return tx.keys.fingerprint(draft.name, "birth" if draft.birth else "contact", digits or second)
-
-
 def _doubles(tx: Tx, found: Desk, draft: Draft) -> list[Double]:
     """Earlier consultations of the same person: those that the reader may know by number, of others only that there are some."""
-    hash_ = _fingerprint(tx, draft)
     doubles = []
-    for household in texts.same_hash(tx, hash_) if hash_ else ():
+    wanted = asked(draft.name, draft.birth, draft.contact) if draft.name else ()
+    for household in persons.same(tx, wanted):
         episodes = cases.of_household(tx, found.sight, household)
         for row in episodes.known:
             about = f"{found.voice.day(row.opened_at, found.now)} {found.voice.label('stage', row.stage)}"
@@ -260,7 +253,8 @@ async def _open(found: Desk, draft: Draft) -> Response:
     """Say 受付 and 同意 through the same door as everybody, then seal what was told."""
     urgency = dict(URGENCIES)[draft.urgency]
     district = "" if draft.district == ANYWHERE else draft.district
-    answered = await _say(found, draft, "open", " ".join(filter(None, ("受付", *draft.concerns, urgency, district))))
+    words = " ".join(filter(None, ("受付", *draft.concerns, urgency, district)))
+    answered = await saying.through(found, words, f"{draft.nonce}:open")
     if answered.inbox is None:
         return RedirectResponse(await found.read(lambda tx: _newest(tx, found)), 303)
     number = answered.number
@@ -272,15 +266,9 @@ async def _open(found: Desk, draft: Draft) -> Response:
         )
         return _asked(found, 1, replace(draft, nonce=nonce()), {"concern": said})
     consent = next(word for code, _, word in CONSENTS if code == draft.consent)
-    await _say(found, draft, "consent", f"同意 {number} {consent}")
+    await saying.through(found, f"同意 {number} {consent}", f"{draft.nonce}:consent")
     await found.app.store.transact(lambda tx: _seal(tx, found, number, draft))
     return RedirectResponse(f"/cases/{number}", 303)
-
-
-async def _say(found: Desk, draft: Draft, what: str, words: str) -> Any:
-    me = found.reader.code
-    event = Inbound(f"{me}:{hashed(draft.nonce)[:16]}:{what}", Sender("web", me), Address("web", "me"), Said(words))
-    return await found.app.receiver.receive(event)
 
 
 def _newest(tx: Tx, found: Desk) -> str:
@@ -291,18 +279,12 @@ def _newest(tx: Tx, found: Desk) -> str:
 
 
 def _seal(tx: Tx, found: Desk, number: str, draft: Draft) -> None:
-    """Keep name, contact and story under the household's own key; the journal holds the id and the digest alone."""
+    """Keep the person and what was told under the household's own key."""
     case = cases.load(tx, number, lock=True)
     if case is None:
         return
-    if hash_ := _fingerprint(tx, draft):
-        texts.set_hash(tx, case.household, hash_)
-    about = [(label, getattr(draft, name)) for name, label in WRITTEN.items() if name != "story"]
-    rows = [("だれからの相談ですか", draft.caller), *about]
-    lines = [f"{label} {value}" for label, value in rows if value] + ([draft.story] if draft.story else [])
-    if not lines:
-        return
+    caller = [f"{label} {draft.caller}" for label in ("だれからの相談ですか",) if draft.caller]
+    story = "\n".join([*caller, *([draft.story] if draft.story else [])])
+    told = Told(draft.name, "", draft.birth, draft.contact, story, SOURCES.get(draft.caller, "person"), draft.consent)
     me = found.reader
-    id_, digest = texts.put(tx, case.household, "\n".join(lines), me.code, found.now)
-    act = Act(me, found.now, found.town, "web", found.app.fresh, me.agency)
-    record(tx, Outcome(case, act).note(TOLD, text=id_, digest=digest).done())
+    keep(tx, case, told, Act(me, found.now, found.town, "web", found.app.fresh, me.agency))

@@ -10,6 +10,7 @@ from adapters.base import Address, Chose, Inbound, Said, Sender
 from bot.pages import guarded
 from bot.pages.frame import TAKES_IN, Desk, View, back_to, clock, nonce
 from bot.reading import as_written, undone_by
+from bot.receive import Answered
 from bot.voice import echo
 from storage import conversation
 from storage.letters import LetterRow
@@ -44,6 +45,20 @@ async def say(found: Desk) -> Response:
         )  # fmt: skip
         await found.app.receiver.receive(event, room=room)
     return back_to(form.get("back", ""), f"/chat?room={room or OWN}")
+
+
+async def through(found: Desk, words: str, name: str) -> Answered:
+    """Say what a form means through the same door as everybody, and 送る when asked: the form's own button was that. Once a `name`."""
+    answered = await _say(found, words, name)
+    if answered.messages and any(c.says == "送る" for c in answered.messages[0].choices):
+        answered = await _say(found, "送る", f"{name}:send")
+    return answered
+
+
+async def _say(found: Desk, words: str, name: str) -> Answered:
+    me = found.reader.code
+    event = Inbound(f"{me}:{name}", Sender("web", me), Address("web", OWN), Said(words))
+    return await found.app.receiver.receive(event)
 
 
 def _conversation(place: str, room: str | None) -> str:

@@ -119,6 +119,24 @@ async def test_whatever_is_written_in_the_intake_form_may_be_written(town: Town,
     assert await desk.mine(town) == opened > len(BAD) - 8
 
 
+async def test_whatever_is_written_of_a_household_may_be_written(town: Town, desk: Desk) -> None:
+    """A person's name, birth date and contact, what was told of them, and a search for them: any letters may stand there."""
+    mine = await town.intake("suzuki")
+    home = f"/households/{mine}"
+    chosen = ("do", "person", "consent", "item", "merge", "other", "until", "agency", "scope")
+    for place, bad in enumerate(KINDS):
+        field, named = ("name", "kana", "birth", "address", "contacts")[place % 5], chosen[place % len(chosen)]
+        await desk.post(bad, home, field, do="person", relation="child", nonce="n")
+        await desk.post(bad, home, "words", do="item", kind="fact", basis="law", nonce="n")
+        await desk.post(bad, "/find", ("name", "birth", "contact")[place % 3], birth="1950-04-01")
+        await desk.post(
+            bad, home, named, nonce="n", **({} if named == "do" else {"do": "consent" if named == "until" else named})
+        )
+        if len(WIRED[bad]) < LONGEST:
+            await desk.get(bad, home + f"?do={('edit', 'consent', 'basis')[place % 3]}&person={{}}&item={{}}")
+    assert (await desk.get("nothing", home)).status_code == 200
+
+
 ADDRESSES = (
     "/cases/{}", "/cases?q={}&page={}", "/board?district={}&urgency={}&agency={}&stage={}&open={}", "/chat?room={}", "/today?day={}", "/town?who={}&start={}&end={}&deputy={}",
     "/handover?who={}", "/help?lang={}", "/conferences?case={}", "/conferences/{}", "/{}", "/static/{}", "/sign-in?code={}&next={}",
@@ -127,6 +145,10 @@ ADDRESSES = (
 
 #: As long as a server takes an address.
 LONGEST = 65_000
+ADDRESSES = (
+    "/households/{}", "/cases/{}", "/cases?q={}&page={}", "/board?district={}&urgency={}&agency={}&stage={}&open={}", "/chat?room={}", "/today?day={}", "/town?who={}&start={}&end={}&deputy={}",
+    "/handover?who={}", "/help?lang={}", "/{}", "/static/{}", "/sign-in?code={}&next={}",
+)  # fmt: skip
 
 
 async def test_whatever_stands_in_an_address_gets_a_page(desk: Desk) -> None:

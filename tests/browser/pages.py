@@ -8,6 +8,8 @@ PAGES = {
     "/cases/{number}": ("/cases/{number}",),
     "/conferences": ("/conferences",),
     "/conferences/{id}": (),  # there is none at first: looked at when one has been called
+    "/find": ("/find",),
+    "/households/{number}": ("/households/{number}", "/households/{number}?do=add", "/households/{number}?do=item"),
     "/intake": ("/intake",),
     "/today": ("/today",),
     "/today/print": ("/today/print",),

@@ -33,13 +33,13 @@ def _items() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("by", sa.Text(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("was", sa.Text(), nullable=True),
+        sa.Column("was", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["household"], ["households.id"], name=op.f("fk_items_household_households")),
         sa.ForeignKeyConstraint(["case_id"], ["cases.id"], name=op.f("fk_items_case_id_cases")),
         sa.ForeignKeyConstraint(["text"], ["texts.id"], name=op.f("fk_items_text_texts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_items")),
     )
-    for column in ("household", "case_id", "conference"):
+    for column in ("household", "case_id", "text", "conference"):
         op.create_index(op.f(f"ix_items_{column}"), "items", [column])
 
 
