@@ -42,7 +42,7 @@ async def case(found: Desk) -> Response:
     view = await found.read(lambda tx: _view(tx, found, typed[0])) if typed else None
     if view is None:
         raise NotFound
-    found.looked(view["number"], *(one["number"] for one in view["episodes"]), *named(view["said"]))
+    found.looked(view["number"], *(one["number"] for one in view.get("episodes", ())), *named(view["said"]))
     title = f"{view['number']} {view['stage']['label']}"
     return show(found, "case.html", title, "cases", **view)
 

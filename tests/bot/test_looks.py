@@ -150,7 +150,7 @@ async def test_what_cannot_be_kept_is_not_shown(town: Town, served: Any, caplog:
 async def test_an_open_page_is_one_look_until_something_new_is_on_it(town: Town, served: Any) -> None:
     """A page renews itself each time anything changes; the header alone opens nothing unseen."""
     first = await town.consented()
-    suzuki, tanaka = await served("suzuki"), await served("tanaka")
+    suzuki, takahashi = await served("suzuki"), await served("takahashi")
     await suzuki.get("/cases", **{"x-live": "1"})
     assert len(await kept(town)) == 1
     for _ in range(3):
@@ -159,11 +159,11 @@ async def test_an_open_page_is_one_look_until_something_new_is_on_it(town: Town,
     second = await town.consented()
     assert second in (await suzuki.get("/cases", **{"x-live": "1"})).text
     assert [row[3] for row in await kept(town)] == [[first], [second]]
-    await tanaka.get("/cases", **{"x-live": "1"})
+    await takahashi.get("/cases", **{"x-live": "1"})
     await suzuki.get("/cases")
     town.clock.frozen = town.now + timedelta(days=1)
     await suzuki.get("/cases", **{"x-live": "1"})
-    assert [row[0] for row in await kept(town)] == ["suzuki", "suzuki", "tanaka", "suzuki", "suzuki"]
+    assert [row[0] for row in await kept(town)] == ["suzuki", "suzuki", "takahashi", "suzuki", "suzuki"]
 
 
 async def test_words_outside_are_looks_when_they_show_something(

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import pytest
 
 from bot.record import new_token
-from storage import cases, journal, letters, texts
+from storage import cases, journal, letters, persons
 from storage.cases import Filter
 from storage.letters import LetterRow
 from storage.tx import Tx
@@ -16,6 +16,7 @@ from tests.databases import Databases
 from tests.town import Town, settled
 from workflow import number as numbers
 from workflow.case import Case
+from workflow.household import Person
 from workflow.people import Role
 from workflow.sight import EVERYTHING, Sight
 
@@ -96,7 +97,8 @@ async def told_to_all(town: Town, number: str) -> None:
     case = await town.case(number)
 
     def work(tx: Tx) -> None:
-        texts.set_hash(tx, case.household, tx.keys.fingerprint(NAME, "birth", BORN.replace("-", "")))
+        known = Person(town.app.fresh(), case.household, 0, NAME, birth=BORN, added_by="suzuki", added_at=town.now)
+        persons.add(tx, known)
         letters.write(tx, [
             LetterRow(
                 id=town.app.fresh(), kind="urgency_raised", surface="web", doc={"urgency": "high"}, created_at=town.now, not_before=town.now,

@@ -17,13 +17,14 @@ from bot.pages import routes
 from bot.pages.frame import COOKIE
 from bot.sweep import sweep
 from bot.town import TownMistake, read
-from storage import cases, erasures, journal, letters, monthly, tables, texts
+from storage import cases, erasures, journal, letters, monthly, persons, tables, texts
 from storage.letters import LetterRow
 from storage.tx import Tx
 from tests.bot.test_pages import Browser
 from tests.town import SAMPLE, START, TOKYO, Town
 from workflow import refusals as no
 from workflow.case import Request
+from workflow.household import Person
 from workflow.outcome import Act
 
 STORY = "山田花子さんは桜町3丁目にお住まいで、通帳をなくされた"
@@ -58,7 +59,18 @@ async def closed(town: Town, words: str = STORY) -> str:
 
     def write(tx: Tx) -> None:
         id_, _ = texts.put(tx, case.household, words, "suzuki", town.now)
-        texts.set_hash(tx, case.household, tx.keys.fingerprint("山田花子", number))
+        persons.add(
+            tx,
+            Person(
+                town.app.fresh(),
+                case.household,
+                0,
+                "山田花子",
+                contacts=("0900000000",),
+                added_by="suzuki",
+                added_at=town.now,
+            ),
+        )
         told = case.become(signs=id_, danger=True, requests=(Request(1, "talk", "suzuki", town.now),))
         cases.save(tx, case, told, at=town.now)
 

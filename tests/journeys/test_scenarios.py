@@ -54,7 +54,7 @@ async def test_sc2_the_parent_refuses_and_the_school_begins_beforehand(town: Tow
     """Support before any plan; a protection track of its own; nobody tells the parent (SC2)."""
     number = await town.intake("nishimura", "ヤングケアラー 介護")
     await say(town, ("nishimura", f"見立て {number} 他機関へ"), ("nishimura", f"同意 {number} なし"))
-    await town.says("nishimura", f"虐待 {number}")
+    await town.says("nishimura", f"虐待 {number} 子ども")
     await town.refused("nishimura", f"依頼 {number} 介護の調整 地域包括支援センター北", "NoBasis")
     await say(
         town,

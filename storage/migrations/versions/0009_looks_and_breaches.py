@@ -51,7 +51,7 @@ def upgrade() -> None:
         sa.Column("prev", sa.Text(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_looks")),
-        sa.UniqueConstraint("day", "seq", name=op.f("uq_looks_day")),
+        sa.UniqueConstraint("day", "seq", name=op.f("uq_looks_day_seq")),
     )
     op.create_index(op.f("ix_looks_staff"), "looks", ["staff", "day"])
     op.create_table(

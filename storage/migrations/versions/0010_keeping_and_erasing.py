@@ -12,7 +12,7 @@ depends_on = None
 def upgrade() -> None:
     op.create_table(
         "holds",
-        sa.Column("id", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, autoincrement=False),
         sa.Column("household", sa.BigInteger(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("text", sa.BigInteger(), nullable=True),
@@ -28,7 +28,7 @@ def upgrade() -> None:
     op.create_index("uq_holds_one", "holds", ["household"], unique=True, sqlite_where=only, postgresql_where=only)
     op.create_table(
         "erasures",
-        sa.Column("id", sa.BigInteger(), nullable=False, autoincrement=False),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False, autoincrement=False),
         sa.Column("household", sa.BigInteger(), nullable=False),
         sa.Column("numbers", sa.Text(), nullable=False),
         sa.Column("closed_at", sa.BigInteger(), nullable=False),
