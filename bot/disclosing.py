@@ -1,7 +1,7 @@
 """開示請求 (個人情報保護法76条): all that is kept of a household, entry by entry: what the person gets, and what not and why.
 
-What the office itself did is shown unless somebody decides otherwise. Of what anybody may have told, nothing is assumed: texts do not
-say who spoke, and reports of volunteers, traces of an abuse report or of a 支援会議 may be another person's. A human looks at each.
+What the office itself did is shown unless somebody decides otherwise. Of what anybody may have told, nothing is assumed: who spoke
+is not always known, and reports of volunteers, traces of an abuse report or of a 支援会議 may be another person's. A human looks at each.
 """
 
 import os
@@ -15,7 +15,8 @@ from bot.operate import NoSuchNumber, run
 from bot.settings import Settings
 from bot.voice import Voice, voice_for
 from bot.voice.timeline import sentence
-from storage import cases, disclosures, erasures, journal, texts
+from storage import cases, disclosures, erasures, journal, persons, texts
+from storage import items as pieces
 from storage.disclosures import Decision
 from storage.envelope import Sealer, opened
 from storage.journal import Line
@@ -23,7 +24,9 @@ from storage.seal import Keys
 from storage.tx import Tx
 from workflow import number as numbers
 from workflow import refusals as no
+from workflow.basis import Item as Piece
 from workflow.case import Case, Handoff
+from workflow.household import Person
 from workflow.outcome import Entry
 from workflow.people import Town
 
@@ -47,7 +50,7 @@ class Item(NamedTuple):
 
     key: str
     at: datetime
-    what: str  #: 記録 | 経過 | 役割 | 書きとめた文
+    what: str  #: 記録 | 経過 | 役割 | 書きとめた文 | 世帯の方
     who: str  #: who did or said it, in words; empty: it does not say
     words: str
     look: bool  #: nothing is assumed: somebody has to decide
@@ -96,13 +99,33 @@ def judged(tx: Tx, number: str, town: Town, voice: Voice, now: datetime) -> tupl
     items = [
         item for i, _ in of if (case := cases.load(tx, i, lock=False)) for item in _of_case(tx, case, town, voice, now)
     ]
+    told = {known.text: known for known in pieces.of_household(tx, one.household)}
     items += [
-        Item(f"text:{kept.id}", kept.at, "書きとめた文", "", kept.words or voice.t("(読めません)"), True)
+        Item(
+            f"text:{kept.id}", kept.at, "書きとめた文", _told_by(told.get(kept.id), voice), kept.words or voice.t("(読めません)"),
+            look=True,
+        )
         for kept in disclosures.texts_of(tx, one.household)
+    ]  # fmt: skip
+    items += [
+        Item(f"person:{p.id}", p.added_at or now, "世帯の方", "", _person(p), True)
+        for p in persons.of_households(tx, (one.household,))
     ]
     decided = disclosures.of(tx, one.household)
     order = sorted(items, key=lambda item: (item.at, item.key))
     return one.household, [n for _, n in of], [Judged(item, decided.get(item.key)) for item in order]
+
+
+def _told_by(item: Piece | None, voice: Voice) -> str:
+    """Who said it, and the basis on which it was shared; empty: it is not known."""
+    if item is None:
+        return ""
+    return f"{voice.label('item_source', item.source)} / {voice.label('item_basis', item.basis)}"
+
+
+def _person(one: Person) -> str:
+    known = (one.name, one.kana, one.birth, one.address, *one.contacts)
+    return " / ".join(part for part in known if part)
 
 
 def _of_case(tx: Tx, case: Case, town: Town, voice: Voice, now: datetime) -> Iterator[Item]:

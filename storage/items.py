@@ -60,6 +60,11 @@ def of_case(tx: Tx, case: int) -> list[Item]:
     return _items(tx, _ITEM.where(_I.c.case_id == case))
 
 
+def of_household(tx: Tx, household: int) -> list[Item]:
+    """List all items of a household, the oldest first, for whoever judges what the person gets of it (開示請求)."""
+    return _items(tx, _ITEM.where(_I.c.household == household))
+
+
 def of_conference(tx: Tx, conference: int) -> list[Item]:
     """List what was learned in a conference, the oldest first; who may read it the caller has asked."""
     return _items(tx, _ITEM.where(_I.c.conference == conference))

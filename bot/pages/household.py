@@ -265,7 +265,10 @@ def _same(tx: Tx, found: Desk, one: Case) -> View:
     ours = households.together(tx, one.household)
     others = [h for h in ours if h != one.household]
     joined = [(h, _open_to(tx, found, h)) for h in others]
-    maybe = [_open_to(tx, found, h) for h in persons.same_as(tx, one.household)]
+    alike = persons.same_as(tx, one.household)
+    maybe = [rows for h in alike if (rows := _open_to(tx, found, h))]
+    # Of a case that is hidden from the reader not even this much is said (I10).
+    unknown = [h for h in alike if not _open_to(tx, found, h) and not cases.of_household(tx, found.sight, h).hidden]
     return {
         "joined": [
             {"cases": [_number(found, r) for r in rows],
@@ -273,7 +276,7 @@ def _same(tx: Tx, found: Desk, one: Case) -> View:
             for h, rows in joined
         ],
         "merges": [_standing(found, m) for m in households.merges(tx, ours)],
-        "maybe": [_number(found, rows[0]) for rows in maybe if rows], "unknown": sum(1 for rows in maybe if not rows),
+        "maybe": [_number(found, rows[0]) for rows in maybe], "unknown": len(unknown),
         "days": UNDOABLE.days,
     }  # fmt: skip
 

@@ -432,7 +432,8 @@ async def test_two_households_found_the_same_are_joined_and_parted_exactly(town:
     assert "ほかの窓口にもあります" in (await suzuki.get(f"/households/{one}")).text
     assert two not in (await suzuki.get(f"/households/{one}")).text
     refused = await suzuki.post(f"/households/{one}", do="merge", other=two)
-    assert refused.status_code == 404, "who does not know the other case cannot say that there is one"
+    nobodys = await suzuki.post(f"/households/{one}", do="merge", other="385-267-52")
+    assert refused.status_code == nobodys.status_code == 422, "one that is not theirs is as one that is not there"
     before = await kept_of(town)
     await done(takahashi, one, "merge", other=two)
     case, other = await town.case(one), await town.case(two)
