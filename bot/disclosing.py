@@ -1,7 +1,8 @@
 """開示請求 (個人情報保護法76条): all that is kept of a household, entry by entry: what the person gets, and what not and why.
 
 What the office itself did is shown unless somebody decides otherwise. Of what anybody may have told, nothing is assumed: who spoke
-is not always known, and reports of volunteers, traces of an abuse report or of a 支援会議 may be another person's. A human looks at each.
+is not always known, and reports of volunteers, traces of an abuse report or of a 支援会議 may be another person's. A human looks at
+each.
 """
 
 import os
