@@ -59,6 +59,7 @@ def _row(tx: Tx, found: Desk, one: Case, seen: Seen, names: dict[int, str]) -> V
         "whom": names.get(item.person, "") if item.person else found.t("世帯"),
         "edit": f"/households/{one.number}?do=basis&item={item.id}#form" if edits else "",
         "was": [voice.label("item_basis", str(w["basis"])) for w in item.was],
+        "closed": seen.basis is Basis.ART106_6,  # what a 支援会議 has heard goes on no paper
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from bot import console, logs, receive, sign
 from bot.clock import real
 from bot.commands import BOOK
 from bot.operate import keep_town
-from bot.pages import health, saying
+from bot.pages import guarded, health, saying
 from bot.pages.frame import COOKIE
 from bot.town import read as town_file
 from bot.voice import refusals
@@ -210,7 +210,8 @@ async def told_on_the_pages(house: House) -> str:
     place: str = answer.headers["location"]
     assert person.name in await desk.get(place), "the case page shows to its lead what was told"
     post = house.seeds.of("room post")
-    await desk.post("/chat/say", {"room": "houkatsu-kita", "words": f"きのうのこと {post}", "nonce": "f00"})
+    words = f"きのうのこと {post}"
+    await desk.post("/chat/say", {"room": "houkatsu-kita", "words": words, "nonce": "f00", "sure": guarded.sure(words)})
     assert post.name in await desk.get("/chat?room=houkatsu-kita")
     return place.rpartition("/")[2]
 

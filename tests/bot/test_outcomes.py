@@ -419,7 +419,7 @@ async def test_a_platform_that_asks_for_half_a_minute_gets_it_and_nobody_else_wa
 
 
 async def test_the_journal_tells_what_became_of_each_letter(
-    databases: Databases, tmp_path: Path, toys: dict[str, Toy]
+    databases: Databases, tmp_path: Path, toys: dict[str, Toy], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`--letters` adds a line a letter behind the chain's, in no chain; without it the chain's alone."""
     url = databases.sqlite(settled)
@@ -433,6 +433,7 @@ async def test_the_journal_tells_what_became_of_each_letter(
     await here.later(minutes=5)
     await here.close()
     settings = Settings(database_url=url, secret_key="x" * 40, _env_file=None)  # type: ignore[arg-type,call-arg]
+    monkeypatch.setattr(Settings, "var", property(lambda _: tmp_path))  # where the town's key lies
 
     def told(with_letters: bool) -> list[dict[str, Any]]:
         return json.loads(json.dumps(journal(settings, number, with_letters=with_letters)))  # type: ignore[no-any-return]
