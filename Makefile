@@ -26,8 +26,8 @@ demo-fresh: .venv
 
 # With CI=true a missing browser is installed first; elsewhere its tests say what to type.
 test: $(if $(filter true,$(CI)),test-deps) lint audit .venv/.servers
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not browser'
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m browser
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m 'not browser'
+	$(BIN)/python -m pytest -n 3 --dist loadfile -m browser
 
 # The pictures of the README, taken by the browser story.
 pictures: .venv/.test
