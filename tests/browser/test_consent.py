@@ -43,7 +43,6 @@ def test_consent_is_taken_back_for_one_agency_and_its_page_closes(people: People
     expect(ishii.locator("main")).to_contain_text(STORY)
 
     suzuki.goto(f"/households/{number}")
-    suzuki.locator("details summary", has_text="同意").first.click()
     form = suzuki.locator("form", has_text="取り下げる").first
     form.locator("select").select_option(label="家計改善ともしび")
     form.get_by_role("button", name="取り下げる").click()
