@@ -11,7 +11,7 @@ from bot.pages import agree, known, saying
 from bot.pages import persons as people
 from bot.pages.case import whole
 from bot.pages.forms import Form, one_of, several, text_of
-from bot.pages.frame import Desk, NotFound, View, at, back_to, show
+from bot.pages.frame import Desk, NotFound, View, at, back_to, guards, show
 from bot.record import record
 from bot.voice.refusals import word
 from bot.words import whole_number
@@ -253,7 +253,7 @@ def _view(tx: Tx, found: Desk, number: str, filled: Filled) -> View:
     mine = persons.of_households(tx, (one.household,))
     form = _form(tx, found, one, filled) if one.open else None
     return {
-        "number": number, "open": one.open, "leads": acts, "may_split": leads(found, one), "refused": filled.refused, "form": form.view() if form else None,
+        "number": number, "guards": guards(found, one.restricted, one.flags), "flagged": bool(one.flags), "open": one.open, "leads": acts, "may_split": leads(found, one), "refused": filled.refused, "form": form.view() if form else None,
         "persons": [people.view(found, p, consents.get(p.id)) for p in mine if p.removed_at is None],
         "removed": [people.view(found, p, None) for p in mine if p.removed_at is not None],
         "known": known.view(tx, found, one, known.shelf(tx, found, one)), "same": _same(tx, found, one),

@@ -582,3 +582,29 @@ async def test_the_household_page_speaks_both_languages_and_takes_what_is_wrong_
                 f"/households/{number}", do=do, person=bad, consent=bad, item=bad, merge=bad, other=bad, nonce=bad
             )
             assert answer.status_code in (303, 404, 422), (do, bad, answer.status_code)
+
+
+async def test_nothing_of_a_household_that_is_protected_goes_on_paper(town: Town, at_desk: Any) -> None:
+    """I22: 保護 takes effect at the next read, on the household's page as on the case's."""
+    suzuki = await at_desk("suzuki")
+    number = await taken_in(
+        suzuki, name="架空 花子", birth="1950-04-01", contact="04-0000-0101", story="夫に知られたくない"
+    )
+    private = ("04-0000-0101", "夫に知られたくない")
+
+    async def left_off(path: str) -> list[str]:
+        """What of it stands in a part that no printer gets."""
+        shown = (await suzuki.get(path)).text
+        before = [(one, shown[: shown.index(one)]) for one in private]
+        return [
+            one
+            for one, page in before
+            if "narrow not-on-paper" in page or "not-on-paper" in page.rpartition('<section class="card')[2]
+        ]
+
+    for path in (f"/cases/{number}", f"/households/{number}"):
+        assert await left_off(path) == []
+    await town.says("suzuki", f"保護 {number} 避難中 高橋")
+    for path in (f"/cases/{number}", f"/households/{number}"):
+        assert await left_off(path) == list(private), path
+        assert "守る印のある相談です" in (await suzuki.get(path)).text
