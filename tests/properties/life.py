@@ -792,7 +792,7 @@ def little_noise(life: Life, _fresh: list[Any], pushes: list[Any]) -> None:
         if life.place.staff[push.to_staff].volunteer:
             (asked if push.kind in ("offer", "ring") else weeks)[push.to_staff].add(local)
     for (who, day, case_id), at in cases_.items():
-        row = [f"{p.kind} {p.state} {p.created_at:%d %H:%M}→{p.not_before:%d %H:%M} {p.urgent}" for p in pushes
+        row = [f"{p.kind} {p.state} {p.created_at:%d %H:%M:%S.%f}→{p.not_before:%H:%M:%S.%f} {p.tries} {p.why}" for p in pushes
                if (p.to_staff, p.case_id, p.not_before.astimezone(TOKYO).date()) == (who, case_id, day)]  # fmt: skip
         assert len(at) <= 1, f"I28: {who} hears of a case twice on {day}: {row}"
     assert all(len(at) <= 3 for at in days.values()), (
