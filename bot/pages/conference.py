@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from bot.pages import naming
 from bot.pages.beside import chip, owners, wait_label
-from bot.pages.conferences import acting, refused, when
+from bot.pages.conferences import refused, when
 from bot.pages.frame import Desk, NotFound, View, at, show
 from bot.record import record, record_all
 from bot.words import LONGEST, whole_number
@@ -110,7 +110,7 @@ def _do(tx: Tx, found: Desk, id_: int, form: Mapping[str, str]) -> None:
     one, do = conferences.load(tx, id_), DEEDS.get(form.get("do", ""))
     if one is None or do is None:
         raise NotFound
-    do(_Deed(tx, found, one, whole, form, acting(found)))
+    do(_Deed(tx, found, one, whole, form, found.act))
 
 
 def _answer(said: str) -> Callable[[_Deed], None]:

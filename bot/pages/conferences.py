@@ -21,7 +21,6 @@ from workflow import refusals as no
 from workflow.case import Case
 from workflow.conference import COORDINATION, SUPPORT, Conference
 from workflow.facts import consented
-from workflow.outcome import Act
 from workflow.people import Role
 
 PLACE: Final = "conferences"
@@ -55,7 +54,7 @@ def refused(found: Desk, refusal: no.Refusal, case: Case | None = None) -> View:
 
 
 def _call(tx: Tx, found: Desk, form: FormData) -> int:
-    act = acting(found)
+    act = found.act
     meant = [case_named(tx, found, typed) for typed in NUMBER.findall(_given(form, "cases"))[:MOST]]
     if not meant:
         raise no.NoSuchCase(number="")
@@ -73,10 +72,6 @@ def _call(tx: Tx, found: Desk, form: FormData) -> int:
     conferences.insert_one(tx, called.conference)
     record_all(tx, called.outcomes)
     return called.conference.id
-
-
-def acting(found: Desk) -> Act:
-    return Act(found.reader, found.now, found.town, "web", found.app.fresh, found.reader.agency)
 
 
 def case_named(tx: Tx, found: Desk, typed: str) -> Case:

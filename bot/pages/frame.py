@@ -27,6 +27,7 @@ from storage.people import Session
 from storage.trouble import DatabaseReadOnly, DatabaseUnavailable
 from storage.tx import Tx
 from workflow.confidence import may_open
+from workflow.outcome import Act
 from workflow.people import Role, Staff, Town
 from workflow.sight import Sight
 
@@ -108,6 +109,12 @@ class Desk:
     def looked(self, *numbers: str, kind: Kind = "view") -> None:
         """Note that this answer shows something of these cases: kind view, search, export or override. `kept` writes it down."""
         self.shown.setdefault(kind, []).extend(numbers)
+
+    @property
+    def act(self) -> Act:
+        """Whatever the reader decides on a page, now and for their first agency."""
+        me = self.reader
+        return Act(me, self.now, self.town, "web", self.app.fresh, me.agency)
 
     def may(self, *roles: Role) -> bool:
         return self.me is not None and self.me.has(*roles)

@@ -99,7 +99,7 @@ def _must_lead(found: Desk, one: Case) -> None:
 
 
 def _note(tx: Tx, found: Desk, one: Case, kind: str, **data: object) -> None:
-    record(tx, Outcome(one, known.act(found)).note(kind, None, None, **data).done())
+    record(tx, Outcome(one, found.act).note(kind, None, None, **data).done())
 
 
 def of_household(tx: Tx, one: Case, id_: str) -> Person:

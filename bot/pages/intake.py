@@ -14,7 +14,6 @@ from bot.pages.frame import TAKES_IN, Desk, nonce, show
 from storage import cases, persons
 from storage.tx import Tx
 from workflow.household import asked
-from workflow.outcome import Act
 
 STEPS: Final = 3
 LONGEST: Final = 2000
@@ -286,5 +285,4 @@ def _seal(tx: Tx, found: Desk, number: str, draft: Draft) -> None:
     caller = [f"{label} {draft.caller}" for label in ("だれからの相談ですか",) if draft.caller]
     story = "\n".join([*caller, *([draft.story] if draft.story else [])])
     told = Told(draft.name, "", draft.birth, draft.contact, story, SOURCES.get(draft.caller, "person"), draft.consent)
-    me = found.reader
-    keep(tx, case, told, Act(me, found.now, found.town, "web", found.app.fresh, me.agency))
+    keep(tx, case, told, found.act)

@@ -16,16 +16,11 @@ from workflow import refusals as no
 from workflow.basis import SOURCES, Basis, Relation
 from workflow.case import Case
 from workflow.consent import KINDS
-from workflow.outcome import Act, Outcome
+from workflow.outcome import Outcome
 
 LONGEST: Final = 2000
 #: On a page nothing enters a conference.
 CHOSEN: Final = tuple(one for one in Basis if one is not Basis.ART106_6)
-
-
-def act(found: Desk) -> Act:
-    """Somebody does something on a page."""
-    return Act(found.reader, found.now, found.town, "web", found.app.fresh, found.reader.agency)
 
 
 def member_of(tx: Tx, found: Desk) -> frozenset[int]:
@@ -130,7 +125,7 @@ def write(tx: Tx, found: Desk, one: Case, given: dict[str, Any]) -> None:
         tx, one.household, one.id, given["kind"] or "fact", text, given["basis"], me, found.now, person=person,
         agencies=given["agencies"] or None, source=given["source"] or "other",
     )  # fmt: skip
-    record(tx, Outcome(one, act(found)).note(TOLD, text=text, digest=digest, item=item).done())
+    record(tx, Outcome(one, found.act).note(TOLD, text=text, digest=digest, item=item).done())
 
 
 # -- another basis
@@ -159,7 +154,7 @@ def share(tx: Tx, found: Desk, one: Case, item: str, given: dict[str, Any]) -> N
     )  # fmt: skip
     if not items.reclassify(tx, asked.id, made.basis, found.reader.code, now, made.agencies):
         raise no.SomebodyElseActed()
-    record(tx, Outcome(one, act(found)).note("item.reclassified", asked.basis, made.basis.value, item=asked.id).done())
+    record(tx, Outcome(one, found.act).note("item.reclassified", asked.basis, made.basis.value, item=asked.id).done())
 
 
 def told_before(one: Case, lines: Iterable[Line]) -> list[int]:

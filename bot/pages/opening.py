@@ -11,7 +11,6 @@ from storage.tx import Tx
 from workflow import number as numbers
 from workflow import refusals as no
 from workflow.confidence import NEEDED, may_open, open_for_need
-from workflow.outcome import Act
 
 LONGEST: Final = 500
 NONE: Final = "この番号では開けませんでした。番号をもう一度お確かめください。"
@@ -46,7 +45,7 @@ def _open(tx: Tx, found: Desk, number: str, form: dict[str, str]) -> bool:
     if case is None:
         return False
     me = found.reader
-    act = Act(me, found.now, found.town, "web", found.app.fresh, me.agency)
+    act = found.act
     try:
         with tx.savepoint():
             text, digest = texts.put(tx, case.household, form["words"], me.code, found.now)

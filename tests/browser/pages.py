@@ -6,6 +6,7 @@ PAGES = {
     "/board": ("/board",),
     "/cases": ("/cases",),
     "/cases/{number}": ("/cases/{number}",),
+    "/cases/open": ("/cases/open",),
     "/conferences": ("/conferences",),
     "/conferences/{id}": (),  # there is none at first: looked at when one has been called
     "/find": ("/find",),

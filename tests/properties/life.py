@@ -785,7 +785,8 @@ def little_noise(life: Life, _fresh: list[Any], pushes: list[Any]) -> None:
     for push in pushes:
         if push.urgent or push.answer or push.doc.get("resent") or push.state in ("superseded", "failed"):
             continue
-        local = push.not_before.astimezone(TOKYO)
+        # To the minute: a platform's pace (one message a second) takes apart what was said in one breath.
+        local = push.not_before.astimezone(TOKYO).replace(second=0, microsecond=0)
         days[(push.to_staff, local.date())].add(local)
         if push.case_id:
             cases_[(push.to_staff, local.date(), push.case_id)].add(local)
