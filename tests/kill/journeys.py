@@ -116,6 +116,20 @@ JOURNEYS: Final = (
         Act("ishii", "つながった {0}", SLACK),
         Later(business_days=1),
     )),
+    Journey("in confidence", OFFERED, (
+        Act("suzuki", "除く {0} つばさ"),
+        Act("takahashi", "限定 {0} その他"),
+        Act("suzuki", "保護 {0} 避難中"),
+        Later(business_days=2),
+        Act("takahashi", "限定 {0} 解除"),
+    )),
+    Journey("a suspicion", CONSENTED, (
+        Act("suzuki", "虐待 {0} 子ども"),
+        Later(minutes=90),
+        Act("suzuki", "通報済 {0} 児相"),
+        Later(business_days=2),
+        Act("suzuki", "安全確認 {0}"),
+    )),
 )  # fmt: skip
 
 
